@@ -1,0 +1,116 @@
+"""One process: its stages on the bus, their HTTP sides on one port, health and metrics beside them."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.bus import Connection, Mesh, Service
+from shared.bus.metrics import process_metrics
+
+log = logging.getLogger(__name__)
+
+
+class Settings(BaseSettings):
+    """Of every process, whatever services it runs."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Where the mesh meets."""
+    bus_shards: int = 1
+    """Hash slots that streams are spread over; fixed for the life of a deployment."""
+    host: str = "127.0.0.1"
+    """Address of the HTTP port."""
+    port: int = 8080
+    """HTTP port: API, playlists, pages, health, metrics."""
+    log_level: str = "INFO"
+    """Transcripts appear at DEBUG only."""
+
+
+class Server(uvicorn.Server):
+    """Leaves the signals to the process."""
+
+    @asynccontextmanager
+    async def _no_signals(self) -> AsyncIterator[None]:
+        yield
+
+    capture_signals = _no_signals  # type: ignore[assignment]
+
+
+def application(connection: Connection, services: Sequence[Service]) -> FastAPI:
+    """The HTTP sides of these services, with /healthz, /readyz and /metrics."""
+    app = FastAPI(title="Dragoman", version="1", description="Dubs live streams while they run.")
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return PlainTextResponse("ok" if connection.alive else "stuck", 200 if connection.alive else 503)
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        ready = await connection.ready()
+        return PlainTextResponse("ready" if ready else "redis does not answer", 200 if ready else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(process_metrics().registry), media_type=CONTENT_TYPE_LATEST)
+
+    for service in services:
+        if service.router:
+            app.include_router(service.router)
+        for kind, handler in service.exception_handlers.items():
+            app.add_exception_handler(kind, handler)
+    return app
+
+
+@asynccontextmanager
+async def running(mesh: Mesh, services: Sequence[Service], settings: Settings) -> AsyncIterator[Connection]:
+    """The services at work until the block is left; raises OSError when the port is taken."""
+    connection = Connection(settings.redis_url, mesh, services, settings.bus_shards)
+    config = uvicorn.Config(
+        application(connection, services),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        ws="none",
+    )
+    server = Server(config)
+    await connection.start()
+    serving = asyncio.create_task(_serve(server))
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.02)
+        if serving.done():
+            await serving
+        yield connection
+    finally:
+        server.should_exit = True
+        await asyncio.gather(serving, return_exceptions=True)
+        await connection.stop()
+
+
+async def _serve(server: Server) -> None:
+    try:
+        await server.serve()
+    except SystemExit as error:  # how uvicorn says that it could not bind
+        raise OSError(f"cannot listen on {server.config.host}:{server.config.port}: is the port taken?") from error
+
+
+async def run(mesh: Mesh, services: Sequence[Service], settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    done, loop = asyncio.Event(), asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, done.set)
+    async with running(mesh, services, settings):
+        log.info("running", extra={"services": [service.name for service in services]})
+        await done.wait()

@@ -1,0 +1,112 @@
+"""Stages of one process on one Redis: FastStream for the life of it, our own client for the scripts."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+
+from faststream import FastStream
+from faststream.redis import RedisBroker
+from faststream.redis.subscriber.usecases import basic, stream_subscriber
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, RedisError, TimeoutError
+
+from shared.bus.errors import Misfit
+from shared.bus.mesh import Mesh
+from shared.bus.outside import OFFER_SECONDS, Bus
+from shared.bus.scripts import Scripts
+from shared.bus.service import Service
+from shared.bus.stage import Stage
+
+log = logging.getLogger(__name__)
+SILENCE = 0.3
+"""Seconds that FastStream waits after a lost connection; its own five would be a hole in every stream."""
+AGAIN = [BusyLoadingError, ConnectionError, ReadOnlyError, TimeoutError]
+
+
+def connect(url: str) -> Redis:
+    """Every script may be repeated, so after a broken connection the client simply tries again."""
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 20)
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=64, timeout=5, retry=retry, retry_on_error=AGAIN, socket_connect_timeout=2
+    )
+    return Redis.from_pool(pool)
+
+
+class Connection:
+    """From start to stop: the stages take turns, and their HTTP sides have the bus."""
+
+    def __init__(self, url: str, mesh: Mesh, services: Sequence[Service], shards: int = 1) -> None:
+        self._redis = connect(url)
+        self._scripts, self._mesh, self._services = Scripts(self._redis, shards), mesh, services
+        self._broker = RedisBroker(url, logger=None, graceful_timeout=1)  # type: ignore[arg-type]
+        self._app = FastStream(self._broker, logger=None)
+        self.stages: list[Stage] = []
+
+    async def start(self) -> None:
+        """Raises Misfit where a running mesh has another number of shards."""
+        for module in (basic, stream_subscriber):
+            setattr(module, "CONSUME_ERROR_BACKOFF_SECONDS", SILENCE)  # noqa: B010
+        await self._agree()
+        for service in self._services:
+            service.bus = Bus(self._scripts, self._mesh, service.name)
+            for hook in service.starting:
+                await hook()
+        self.stages = [service.stage(self._mesh) for service in self._services if service.is_stage]
+        for stage in self.stages:
+            stage.bind(self._scripts)
+            stage.attach(self._broker)
+            await stage.start()
+        self._offers = asyncio.create_task(self._announce())
+        await self._app.start()
+
+    async def stop(self) -> None:
+        self._offers.cancel()
+        await self._app.stop()
+        await asyncio.gather(*(stage.stop() for stage in self.stages))
+        with suppress(RedisError):
+            for service in self._services:
+                await service.bus.withdraw(service.name, self._replica)
+        for service in self._services:
+            for hook in service.stopping:
+                await hook()
+        await self._redis.aclose()
+
+    @property
+    def alive(self) -> bool:
+        """The keepers of all stages have worked in the last seconds."""
+        return all(monotonic() - stage.ticked < 5 for stage in self.stages)
+
+    async def ready(self) -> bool:
+        """Redis answers."""
+        try:
+            return bool(await self._redis.ping())
+        except RedisError:
+            return False
+
+    @property
+    def _replica(self) -> str:
+        return self.stages[0].replica if self.stages else ""
+
+    async def _agree(self) -> None:
+        key, shards = f"{self._scripts.tags[0]}:mesh", len(self._scripts.tags)
+        await self._redis.hsetnx(key, "shards", str(shards))
+        found = await self._redis.hget(key, "shards")
+        if found is not None and int(found) != shards:
+            raise Misfit(
+                f"BUS_SHARDS is {shards} here and {int(found)} in the running mesh: set it alike everywhere, "
+                "or stop all services and delete the key " + key
+            )
+
+    async def _announce(self) -> None:
+        while True:
+            try:
+                for service in self._services:
+                    if service.offered:
+                        await service.bus.announce(service.name, self._replica, service.offered)
+            except RedisError as error:
+                log.warning("cannot announce offers", extra={"error": repr(error)})
+            await asyncio.sleep(OFFER_SECONDS / 3)
