@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI, Response
@@ -38,11 +38,9 @@ class Settings(BaseSettings):
 class Server(uvicorn.Server):
     """Leaves the signals to the process."""
 
-    @asynccontextmanager
-    async def _no_signals(self) -> AsyncIterator[None]:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         yield
-
-    capture_signals = _no_signals  # type: ignore[assignment]
 
 
 def application(connection: Connection, services: Sequence[Service]) -> FastAPI:

@@ -1,6 +1,6 @@
 """What a service file sees: a name, and handlers whose annotations are the wiring."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from inspect import signature
 from typing import Any, get_args, get_type_hints
 
@@ -11,7 +11,7 @@ from shared.bus.metrics import process_metrics
 from shared.bus.outside import Bus
 from shared.bus.replica import Limits
 from shared.bus.source import Source
-from shared.bus.stage import Handler, Stage
+from shared.bus.stage import Context, Handler, Stage, pass_on
 from shared.bus.turn import State
 from shared.context import Offer
 from shared.messages import Message
@@ -74,9 +74,13 @@ class Service:
     def is_stage(self) -> bool:
         return bool(self._handlers)
 
-    def handler(self, kind: type[Message]) -> Handler | None:
-        """The handler of a kind, for tests that call it directly."""
-        return self._handlers.get(kind)
+    def new_state(self) -> State:
+        """The state of a lane before its first message."""
+        return self._state()
+
+    def handle(self, message: Message, state: State, context: Context) -> AsyncGenerator[Any, None]:
+        """What this service's handler, or the default, says to a message: a turn without a bus."""
+        return self._handlers.get(type(message), pass_on)(message, state, context)
 
     def stage(self, mesh: Mesh) -> Stage:
         """This service at its place in the mesh. Raises TypeError where annotations and mesh disagree."""

@@ -1,0 +1,31 @@
+"""python -m loadtest NAME [options]: every measure, the test broadcast and the demo."""
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "demo": "dub the test broadcast, or a URL, on this machine",
+    "origin": "play the test broadcast as a live HLS origin",
+    "conformance": "check any HLS presentation",
+    "bus": "turns beside a plain FastStream subscriber",
+    "chaos": "kill workers at random and audit what was published",
+    "dub": "dub a recording live through the whole mesh",
+    "quality": "recognition, sentence ends, speakers and translation on real speech",
+    "placement": "the planner beside simpler rules and the optimum",
+    "media": "what a second of media costs in downloader and sender",
+}
+
+
+def main() -> int:
+    name, *options = sys.argv[1:] or [""]
+    if name not in COMMANDS:
+        print("usage: python -m loadtest NAME [options]\n")
+        for command, text in COMMANDS.items():
+            print(f"  {command:<12} {text}")
+        return 0 if name in ("", "-h", "--help") else 2
+    module = import_module(f"loadtest.{name}")
+    return int(module.main(options) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

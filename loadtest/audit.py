@@ -1,0 +1,81 @@
+"""Was anything lost, doubled, disordered? Every word that was said, followed through the events of a stream."""
+
+import itertools
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shared.context import Event, Row
+from shared.messages import Clip, Dropped, Translation, Utterance, Words
+
+
+@dataclass
+class Verdict:
+    """Counts of faults, and each in words."""
+
+    lost: int = 0
+    doubled: int = 0
+    disordered: int = 0
+    holes: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def compare(self, what: str, wanted: Sequence[Hashable], found: Sequence[Hashable]) -> None:
+        """Each wanted item once and in order; what was not wanted counts as doubled."""
+        counts, known = Counter(found), set(wanted)
+        missing = [item for item in wanted if not counts[item]]
+        again = [item for item in counts if counts[item] > 1 or item not in known]
+        order = {item: place for place, item in enumerate(wanted)}
+        places = [order[item] for item in dict.fromkeys(found) if item in known]
+        turned = sum(later < earlier for earlier, later in itertools.pairwise(places))
+        self.lost, self.doubled, self.disordered = (
+            self.lost + len(missing),
+            self.doubled + len(again),
+            self.disordered + turned,
+        )
+        for name, items in (("lost", missing), ("doubled", again)):
+            if items:
+                self.faults.append(f"{what}: {len(items)} {name}, such as {items[0]}")
+        if turned:
+            self.faults.append(f"{what}: {turned} out of order")
+
+    def tile(self, rows: Sequence[Row]) -> None:
+        """Rows follow each other without a hole in number or media time; a slate is a hole that was filled."""
+        for row in rows:
+            if row.body.slate:
+                self.holes += 1
+                self.faults.append(f"slate at {row.body.start / 90_000:.1f} s")
+        for before, after in itertools.pairwise(rows):
+            if after.number != before.number + 1 or before.body.start + before.body.duration != after.body.start:
+                self.holes += 1
+                self.faults.append(f"hole behind row {before.number}")
+
+
+def audit(events: Iterable[Event], rows: Sequence[Row], script: Sequence[str], languages: Iterable[str]) -> Verdict:
+    """Follow the script's words through recognition, utterances, translations and clips up to the last of each."""
+    verdict = Verdict()
+    words: list[str] = []
+    uttered: list[str] = []
+    utterances: list[str] = []
+    translated: dict[str, list[str]] = {language: [] for language in languages}
+    settled: dict[str, list[str]] = {language: [] for language in languages}
+    for event in events:
+        match event.message:
+            case Words(words=found):
+                words += [word.text.lower() for word in found]
+            case Utterance(utterance=name, words=found) if event.stage == "speaker":
+                utterances.append(name)
+                uttered += [word.text.lower() for word in found]
+            case Translation(language=language, utterance=name):
+                translated[language].append(name)
+            case Clip(language=language, utterance=name) | Dropped(language=language, utterance=name):
+                settled[language].append(name)
+    if words:
+        first = script.index(words[0]) if words[0] in script else 0
+        verdict.compare("words", script[first : first + len(words)], words)
+    verdict.compare("words of utterances", words[: len(uttered)], uttered)
+    for language in translated:
+        told, placed = translated[language], settled[language]
+        verdict.compare(f"translations to {language}", utterances[: len(told)], told)
+        verdict.compare(f"clips in {language}", told[: len(placed)], placed)
+    verdict.tile(rows)
+    return verdict

@@ -1,0 +1,271 @@
+"""Kill workers of a running mesh at random and audit what was published.
+
+Real services with scripted engines as separate processes, two replicas of each. SIGKILL at random and at chosen code
+points, SIGSTOP for some seconds, SIGTERM, and a Redis that is killed and loses the end of its log.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import uvloop
+
+import shared.bus.scripts
+from loadtest.audit import Verdict, audit
+from loadtest.demo import answers, start
+from loadtest.processes import Processes, Worker
+from loadtest.redis_server import RedisServer, free_port
+from loadtest.report import parser, tell
+from services import MESH
+from services.__main__ import build
+from shared.app import Settings, running
+from shared.bus import Bus
+from shared.bus.connection import connect
+from shared.bus.scripts import Scripts
+from shared.context import Event, Row
+from shared.messages import Head
+
+STAGES = ("downloader", "asr", "segmenter", "speaker", "translator", "tts", "sender")
+LANGUAGES = ("es", "ca")
+WORDS, STEP, SENTENCE, PAUSE = 4000, 0.25, 8, 1.0
+
+
+def script() -> tuple[list[str], str]:
+    """Numbered words in sentences of eight, and the table for the scripted recogniser."""
+    names = [f"w{number:05d}" for number in range(WORDS)]
+    lines, length = [], SENTENCE * STEP + PAUSE
+    for place, first in enumerate(range(0, WORDS, SENTENCE)):
+        begin = place * length
+        text = " ".join(names[first : first + SENTENCE])
+        lines.append({"text": text, "start": begin, "end": begin + SENTENCE * STEP})
+    return names, json.dumps({"origin": 10.0, "lines": lines})
+
+
+async def worker(names: Sequence[str], crash: float, broken: str) -> None:
+    """A worker that dies with probability `crash` at each probe; `broken` switches one protection off."""
+    if broken:
+        shared.bus.scripts.FOLDER = sabotage(broken)
+
+    def probe(point: str) -> None:
+        if random.random() < crash:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    done = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, done.set)
+    async with running(MESH, build(names), Settings()) as connection:
+        for stage in connection.stages:
+            stage.probe = probe
+        await done.wait()
+
+
+def sabotage(protection: str) -> Path:
+    """A copy of the scripts without the fence, or without the chain of state versions."""
+    folder = Path(tempfile.mkdtemp(prefix="dragoman-broken-"))
+    shutil.copytree(shared.bus.scripts.FOLDER, folder, dirs_exist_ok=True)
+    library, fence = folder / "lib.lua", "return now[1] == token and now[2] == turn and "
+    without = {"fence": "return ", "chain": "version = nil\n  " + fence}[protection]
+    library.write_text(library.read_text().replace(fence, without))
+    return folder
+
+
+class Troublemaker:
+    """Keeps two replicas of every stage and harms them."""
+
+    def __init__(self, processes: Processes, server: RedisServer, options: argparse.Namespace) -> None:
+        self.processes, self.server, self.options = processes, server, options
+        self.dice = random.Random(options.seed)
+        self.kills: list[tuple[float, int, Sequence[str]]] = []
+        """When, which process, which services."""
+        self.deaths = self.frozen = self.stopped = 0
+
+    def spawn(self, name: str) -> Worker:
+        environment = {"CHAOS_CRASH": str(self.options.crash), "CHAOS_BREAK": self.options.without}
+        self.processes.environment |= environment
+        return self.processes.start(name, (name,), module="loadtest.chaos")
+
+    async def harm(self, seconds: float) -> None:
+        """Trouble for so long; every worker that ends is replaced."""
+        end, redis_at = time.monotonic() + seconds, time.monotonic() + seconds / 2
+        while time.monotonic() < end:
+            await asyncio.sleep(self.dice.expovariate(self.options.rate))
+            self.replace()
+            victim = self.dice.choice([each for each in self.processes.workers if each.names[0] in STAGES])
+            fault = self.dice.choices((self.kill, self.freeze, self.stop), (8, 1, 1))[0]
+            fault(victim)
+            if self.options.redis and time.monotonic() > redis_at:
+                redis_at = float("inf")
+                self.server.kill(lose=20_000)
+                await asyncio.sleep(0.5)
+                self.server.start()
+            self.replace()
+
+    def kill(self, victim: Worker) -> None:
+        if victim.process.is_running():
+            self.kills.append((time.time(), victim.process.pid, victim.names))
+            victim.process.send_signal(signal.SIGKILL)
+
+    def freeze(self, victim: Worker) -> None:
+        self.frozen += 1
+        victim.process.suspend()
+        asyncio.get_running_loop().call_later(self.dice.uniform(1, 5), self._thaw, victim)
+
+    def stop(self, victim: Worker) -> None:
+        self.stopped += 1
+        victim.process.terminate()
+
+    def replace(self) -> None:
+        """A new worker for each that has ended."""
+        for gone in [each for each in self.processes.workers if each.process.poll() is not None]:
+            self.processes.workers.remove(gone)
+            if gone.process.returncode == -signal.SIGKILL:
+                self.deaths += 1
+            self.spawn(gone.names[0])
+
+    @staticmethod
+    def _thaw(victim: Worker) -> None:
+        if victim.process.is_running():
+            victim.process.resume()
+
+
+async def chaos(options: argparse.Namespace) -> dict[str, float]:
+    """One run: a calm start, trouble, calm, then the audit."""
+    names, table = script()
+    folder, port = Path(tempfile.mkdtemp(prefix="dragoman-chaos-")), free_port()
+    server = RedisServer()
+    environment = {
+        **{f"{each}_STORE": f"file://{folder}/store" for each in ("DOWNLOADER", "TTS", "SENDER")},
+        **{f"{each}_ENGINE": "scripted" for each in ("ASR", "SPEAKER", "TRANSLATOR", "TTS", "SEGMENTER")},
+        "SEGMENTER_ENGINE": "embedded",
+        "ASR_SCRIPT": str(folder / "script.json"),
+        "DOWNLOADER_ALLOW": f"127.0.0.1:{port}",
+    }
+    (folder / "script.json").write_text(table)
+    processes = Processes(server.url, environment, folder / "log")
+    command = [sys.executable, "-m", "loadtest", "origin", "--port", str(port), "--recording", "tone"]
+    origin = psutil.Popen([*command, "--window", "20"], stdout=subprocess.DEVNULL, start_new_session=True)
+    redis = connect(server.url)
+    try:
+        trouble = Troublemaker(processes, server, options)
+        processes.start("ingest", ("ingest",))
+        for name in STAGES:
+            for _ in range(2):
+                trouble.spawn(name)
+        await processes.ready(120)
+        while not await answers(f"http://127.0.0.1:{port}/master.m3u8"):
+            await asyncio.sleep(0.2)
+        options.to, options.delay = ",".join(LANGUAGES), 12.0
+        stream = await start(processes, f"http://127.0.0.1:{port}/master.m3u8", options)
+        bus = Bus(Scripts(redis), MESH, "ingest")
+        wanting = asyncio.create_task(want(bus, stream))
+        await asyncio.sleep(15)
+        await trouble.harm(options.seconds)
+        trouble.replace()
+        await asyncio.sleep(options.calm)
+        wanting.cancel()
+        events, rows = await everything(bus, stream), await bus.log(stream)
+        verdict = audit(events, rows, names, LANGUAGES)
+        explain(verdict, processes)
+        return figures(verdict, trouble, events, rows)
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(each.end) for each in processes.workers))
+        origin.terminate()
+        origin.wait()
+        await redis.aclose()
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def want(bus: Bus, stream: str) -> None:
+    while True:
+        try:
+            for language in LANGUAGES:
+                await bus.want(stream, language)
+        except OSError:
+            pass
+        await asyncio.sleep(2)
+
+
+async def everything(bus: Bus, stream: str) -> list[Event]:
+    """All events of the stream that Redis knows."""
+    found: list[Event] = []
+    while more := await bus.events(stream, found[-1].id if found else "0"):
+        found += more
+    return found
+
+
+def explain(verdict: Verdict, processes: Processes) -> None:
+    for fault in verdict.faults:
+        sys.stderr.write(f"{fault}\n")
+    if verdict.faults:
+        sys.stderr.write(processes.tail(40) + "\n")
+
+
+def figures(verdict: Verdict, trouble: Troublemaker, events: Sequence[Event], rows: Sequence[Row]) -> dict[str, float]:
+    found: dict[str, float] = {
+        "kills": trouble.deaths,
+        "frozen": trouble.frozen,
+        "stopped": trouble.stopped,
+        "segments": len(rows),
+        "utterances": sum(event.stage == "speaker" and hasattr(event.message, "utterance") for event in events),
+        "lost": verdict.lost,
+        "doubled": verdict.doubled,
+        "disordered": verdict.disordered,
+        "holes": verdict.holes,
+    }
+    waits = sorted(recoveries(events, trouble.kills))
+    if waits:
+        found["recovery_p50_s"] = waits[len(waits) // 2]
+        found["recovery_p95_s"] = waits[int(len(waits) * 0.95)]
+        found["recovery_max_s"] = waits[-1]
+    return found
+
+
+def recoveries(events: Sequence[Event], kills: Sequence[tuple[float, int, Sequence[str]]]) -> list[float]:
+    """Seconds from each kill until the stages of that worker are within a second of their usual lag again."""
+    heads = [(event.at, event.message.head) for event in events if isinstance(event.message, Head)]
+
+    def head(at: float) -> float:
+        return max((value for when, value in heads if when <= at), default=0.0)
+
+    waits = []
+    for at, _, names in kills:
+        for stage in ("voice", "place") if names[0] == "tts" else names:
+            mine = [event for event in events if event.stage == stage]
+            lags = sorted(head(event.at) - event.message.until for event in mine)
+            if not lags:
+                continue
+            usual = lags[len(lags) // 2] + 1
+            back = next((e.at for e in mine if e.at >= at and head(e.at) - e.message.until <= usual), None)
+            if back is not None:
+                waits.append(back - at)
+    return waits
+
+
+def main(argv: Sequence[str]) -> int:
+    found = parser("chaos", __doc__)
+    found.add_argument("--seconds", type=float, default=40, help="of trouble")
+    found.add_argument("--calm", type=float, default=25, help="seconds before the audit")
+    found.add_argument("--rate", type=float, default=1.0, help="faults a second")
+    found.add_argument("--crash", type=float, default=0.001, help="probability of death at each code point")
+    found.add_argument("--seed", type=int, default=1)
+    found.add_argument("--redis", action=argparse.BooleanOptionalAction, default=True, help="kill Redis once")
+    found.add_argument("--without", choices=("", "fence", "chain"), default="", help="switch a protection off")
+    options = found.parse_args(argv)
+    result = asyncio.run(chaos(options))
+    tell("chaos", result, options)
+    return int(any(result[key] for key in ("lost", "doubled", "disordered")))
+
+
+if __name__ == "__main__":
+    uvloop.run(worker(sys.argv[1:], float(os.environ["CHAOS_CRASH"]), os.environ["CHAOS_BREAK"]))
