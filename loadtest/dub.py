@@ -39,6 +39,7 @@ async def dub(options: argparse.Namespace, recording: Path) -> dict[str, float]:
     """The figures of one live run."""
     port = free_port()
     command = [sys.executable, "-m", "loadtest", "origin", "--port", str(port), "--recording", str(recording), "--once"]
+    environment = {"DOWNLOADER_ALLOW": f"127.0.0.1:{port}"}
     if options.voice_ratio:
         environment["TTS_VOICE_RATIO"] = str(options.voice_ratio)
     async with mesh(EACH_ALONE, environment) as (processes, bus):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from services import MESH
 from shared.audio import EAR
-from shared.bus import Context, Service, State
+from shared.bus import Bus, Context, Service, State
 from shared.bus.scripts import Scripts
-from shared.context import Pcm, Record
+from shared.context import Pcm, Record, Row
 from shared.messages import Message, Sealed, StreamStarted
 
 
@@ -44,6 +44,21 @@ class VirtualContext(Context):
         return self.mesh.ring.read(start, end)
 
 
+class VirtualBus(Bus):
+    """The sealed log, which is all that a handler may ask of the bus."""
+
+    def __init__(self, mesh: "VirtualMesh") -> None:
+        self._rows = mesh.rows
+
+    async def log(self, stream: str, after: int = -1) -> list[Row]:
+        seams = 0
+        found = []
+        for row in self._rows:
+            seams += row.discontinuity
+            found.append(Row(number=row.number, sealed=row.until, seams=seams, body=row))
+        return found[after + 1 :]
+
+
 class VirtualMesh:
     """Stages that handle every message at once, in order. `sent` is the event stream, `rows` the sealed log."""
 
@@ -56,6 +71,7 @@ class VirtualMesh:
         self._states: dict[tuple[str, str], State] = {}
         self._mail: deque[tuple[str, str, Message]] = deque()
         for service in self.services.values():
+            service.bus = VirtualBus(self)
             service.stage(MESH)  # annotations and mesh must agree
 
     async def start(self) -> None:

@@ -1,0 +1,229 @@
+"""Recognition and sentence ends on real speech, through the code that runs live, on media time."""
+
+import asyncio
+import csv
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+from pathlib import Path
+from statistics import quantiles
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from loadtest.scores import errors, f1, normal
+from services.asr.hearing import EarState, Hearing, Source
+from services.asr.service import Settings, listener
+from services.segmenter import engines as sentence_engines
+from services.segmenter.segmentation import Open, Rule, Segmenter, rule
+from shared.audio import EAR, Pcm
+from shared.messages import AudioChunk, End, Message, Word, Words
+
+CHUNK = 0.5
+"""Seconds of sound that arrive at once."""
+BEGIN = 10.0
+"""Media time of the first sample."""
+LONGEST = 8.0
+"""Seconds of the longest sentence in what is reported of stream-A."""
+NO_LIMIT = Rule(longest=1e9, shortest=0.0, careful=0.5, eager=0.5)
+READ = 4000
+"""Words of each punctuated text that are segmented."""
+
+
+class Said(NamedTuple):
+    """A message of asr, and the media time up to which the source had been heard by then."""
+
+    head: float
+    message: Message
+
+
+class Cut(NamedTuple):
+    """A sentence, and the media time at which its end was decided."""
+
+    head: float
+    words: tuple[Word, ...]
+
+
+def load(path: Path) -> Pcm:
+    """Mono float PCM at 16 kHz; ValueError for another rate."""
+    pcm, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if rate != EAR:
+        raise ValueError(f"{path.name} has {rate} samples a second, not {EAR}")
+    return np.asarray(pcm.mean(1), np.float32)
+
+
+async def live(hearing: Hearing, pcm: Pcm) -> AsyncIterator[Said]:
+    """Feed sound chunk by chunk, as the downloader would."""
+
+    async def listen(start: float, end: float) -> Pcm:
+        return pcm[round((start - BEGIN) * EAR) : round((end - BEGIN) * EAR)]
+
+    source, state, length = Source("measured", "en", listen), EarState(), len(pcm) / EAR
+    times = [*np.arange(0, length, CHUNK).tolist(), length]
+    for start, end in pairwise(BEGIN + time for time in times):
+        chunk = AudioChunk(stream="measured", until=end, start=start, end=end, captured_at=0)
+        async for message in hearing.hear(chunk, state, source):
+            yield Said(end, message)
+    async for last in hearing.end(End(stream="measured", until=BEGIN + length), state, source):
+        yield Said(BEGIN + length, last)
+
+
+async def hear(hearing: Hearing, pcm: Pcm) -> list[Said]:
+    """All that asr says of a recording."""
+    return [said async for said in live(hearing, pcm)]
+
+
+def words(said: Sequence[Said]) -> list[Word]:
+    """The recognised words."""
+    return [word for one in said if isinstance(one.message, Words) for word in one.message.words]
+
+
+def text(said: Sequence[Said]) -> str:
+    """The recognised text."""
+    return " ".join(word.text for word in words(said))
+
+
+def waits(said: Sequence[Said]) -> list[float]:
+    """Seconds from the end of each word to its commit."""
+    return [one.head - word.end for one in said if isinstance(one.message, Words) for word in one.message.words]
+
+
+def sentences(said: Sequence[Said], law: Rule) -> Iterator[Cut]:
+    """What the embedded segmenter makes of it, and when."""
+    segmenter, state = Segmenter(sentence_engines.load("embedded")), Open()
+    for head, message in said:
+        if isinstance(message, Words):
+            yield from (Cut(head, cut) for cut in segmenter.push(state, message.words, message.spoken, law))
+        if isinstance(message, End):
+            yield from (Cut(head, cut) for cut in segmenter.flush(state))
+        yield from (Cut(head, cut) for cut in segmenter.silence(state, message.until, law))
+
+
+def true_ends(punctuated: str) -> tuple[list[str], set[int]]:
+    """Normalised words of a text, and the places of those that end a sentence."""
+    spoken: list[str] = []
+    places: set[int] = set()
+    for sentence in re.split(r"(?<=[.?!])[\"'”’)]*\s+(?!(?<=Mr\. )|(?<=Mrs\. ))", punctuated):
+        spoken += normal(sentence)
+        places.add(len(spoken) - 1)
+    return spoken, places
+
+
+def found_ends(cuts: Sequence[Cut], spoken: Sequence[str]) -> set[int]:
+    """Places in the reference at which recognised sentences end, by aligning the words."""
+    heard = [normal(word.text) for cut in cuts for word in cut.words]
+    lasts = set(np.cumsum([len(cut.words) for cut in cuts]).tolist())
+    matcher = SequenceMatcher(None, list(spoken), [" ".join(word) for word in heard], autojunk=False)
+    places, reached = set(), 0
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        for j in range(j1, j2):
+            reached = i1 + (j - j1) if tag == "equal" else min(i1 + (j - j1), max(i1, i2 - 1))
+            if j + 1 in lasts:
+                places.add(reached)
+    return places
+
+
+def spoken_text(path: Path, seed: int = 1) -> tuple[list[Word], set[int]]:
+    """Punctuated text as words at 2.6 a second with simulated pauses, and the places of its sentence ends.
+
+    A pause follows 75 % of sentence ends (exponential, mean 0.45 s) and 6 % of other words (mean 0.35 s).
+    """
+    random, at = np.random.default_rng(seed), 0.0
+    said: list[Word] = []
+    places: set[int] = set()
+    for line in path.read_text().splitlines():
+        for sentence in json.loads(line)["sentences"]:
+            for word in normal(sentence):
+                length = float(random.gamma(9, 1 / 9)) / 2.6
+                said.append(Word(text=word, start=at, end=at + length))
+                at += length + float(random.exponential(0.35) * (random.random() < 0.06))
+            places.add(len(said) - 1)
+            at += float(random.exponential(0.45) * (random.random() < 0.75))
+            if len(said) >= READ:
+                return said, places
+    return said, places
+
+
+def segmented(said: Sequence[Word], law: Rule) -> set[int]:
+    """Places at which the embedded segmenter cuts these words."""
+    segmenter, state, cuts = Segmenter(sentence_engines.load("embedded")), Open(), [-1]
+    for cut in [*segmenter.push(state, said, "en", law), *segmenter.flush(state)]:
+        cuts.append(cuts[-1] + len(cut))
+    return set(cuts[1:])
+
+
+def measure_asr(speech: Path, engine: str = "pocketsphinx", workers: int = 2) -> dict[str, float]:
+    """Figures of recognition and sentence ends on a folder of speech; OSError where a file is missing."""
+    return asyncio.run(_measure(speech, engine, workers))
+
+
+async def _measure(speech: Path, engine: str, workers: int) -> dict[str, float]:
+    ear = listener(Settings(engine=engine, workers=workers))
+    await asyncio.to_thread(ear.load)
+    try:
+        hearing = Hearing(ear)
+        figures = await _files(hearing, speech)
+        figures |= await _stream(hearing, speech / "streams" / "stream-A.flac")
+        noise = await hear(hearing, load(speech / "noisy" / "nonspeech-noise.flac"))
+        figures["invented_words"] = len(words(noise))
+    finally:
+        ear.close()
+    return figures | _texts(speech)
+
+
+async def _stream(hearing: Hearing, path: Path) -> dict[str, float]:
+    pcm = load(path)
+    said = await hear(hearing, pcm)
+    cuts = list(sentences(said, rule(LONGEST)))
+    reference, places = true_ends(path.with_suffix(".txt").read_text())
+    late, decided = quantiles(waits(said), n=20), quantiles([cut.head - cut.words[-1].end for cut in cuts], n=20)
+    rows = list(csv.DictReader(path.with_suffix(".csv").open()))
+    parts = [pcm[round(float(row["start"]) * EAR) : round(float(row["end"]) * EAR)] for row in rows]
+    alone = await asyncio.gather(*(hear(hearing, part) for part in parts))
+    spoken = [normal(row["text"]) for row in rows]
+    wrong = sum(errors(ref, normal(text(one))) for ref, one in zip(spoken, alone, strict=True))
+    return {
+        "wer": errors(reference, normal(text(said))) / len(reference),
+        "wer_offline": wrong / sum(map(len, spoken)),
+        "word_latency_p50_s": late[9],
+        "word_latency_p90_s": late[17],
+        "word_latency_p95_s": late[18],
+        "sentence_f1.stream-A": f1(found_ends(cuts, reference), places),
+        "sentence_wait_p95_s": decided[18],
+        "longest_s": max(cut.words[-1].end - cut.words[0].start for cut in cuts),
+    }
+
+
+async def _files(hearing: Hearing, speech: Path) -> dict[str, float]:
+    paths = [
+        path
+        for folder in ("single", "long", "noisy")
+        for path in sorted((speech / folder).glob("*.flac"))
+        if path.with_suffix(".txt").exists()
+    ]
+    said = await asyncio.gather(*(hear(hearing, load(path)) for path in paths))
+    wrong: dict[str, int] = {}
+    count: dict[str, int] = {}
+    for path, one in zip(paths, said, strict=True):
+        # Clips of one reader are one row.
+        found = re.match(r"ls-\d+|sns", path.stem)
+        name, reference = found.group() if found else path.stem, normal(path.with_suffix(".txt").read_text())
+        wrong[name] = wrong.get(name, 0) + errors(reference, normal(text(one)))
+        count[name] = count.get(name, 0) + len(reference)
+    return {f"wer.{name}": wrong[name] / count[name] for name in wrong}
+
+
+def _texts(speech: Path) -> dict[str, float]:
+    texts = [spoken_text(path) for path in sorted((speech / "segmentation").glob("*.jsonl"))]
+    if not texts:
+        return {}
+    laws = {
+        "sentence_f1": NO_LIMIT,
+        **{f"sentence_f1.longest_{seconds:g}": rule(seconds) for seconds in (6.0, 8.0, 12.0)},
+    }
+    return {
+        key: float(np.mean([f1(segmented(said, law), places) for said, places in texts])) for key, law in laws.items()
+    }

@@ -1,0 +1,1 @@
+"""Sound in, words that will not change any more out."""

@@ -1,0 +1,154 @@
+"""What callers send and what they get, as JSON."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from services.ingest import served
+from services.ingest.streams import LONGEST_DELAY, SHORTEST_DELAY, Profile, merged
+from shared.context import Casting, Term, Voice
+
+MOST_LANGUAGES = 16
+
+Language = Annotated[str, Field(min_length=2, max_length=35, examples=["es"]), AfterValidator(served.tag)]
+Speaker = Annotated[str, Field(pattern=r"^\d{1,6}$", examples=["2"])]
+Ducking = Annotated[float, Field(ge=-60, le=0)]
+Merges = Annotated[dict[Speaker, Speaker], Field(max_length=256), AfterValidator(merged)]
+Glossary = Annotated[list[Term], Field(max_length=1000)]
+
+
+def source(text: str) -> str:
+    """Returns a language tag or "auto"; raises ValueError for anything else."""
+    return served.AUTO if text == served.AUTO else served.tag(text)
+
+
+class Body(BaseModel):
+    """What a caller sends: a field that nobody knows is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class StreamRequest(Body):
+    """A stream that somebody wants dubbed."""
+
+    url: str = Field(min_length=1, max_length=2048, examples=["https://example.com/live/master.m3u8"])
+    """A live or recorded stream: HLS, a page that streamlink or yt-dlp knows, or `file:NAME` in the media folder."""
+    languages: list[Language] = Field(min_length=1, max_length=MOST_LANGUAGES, examples=[["es"]])
+    """Languages to dub into, BCP 47."""
+    source_language: Annotated[str, Field(max_length=35), AfterValidator(source)] = "en"
+    """Language that is spoken, BCP 47; `auto` where the running engine finds out by itself."""
+    profile: Profile = "balanced"
+    """Delay and utterance length in one word: live 8 s, balanced 12 s, quality 16 s."""
+    delay: float | None = Field(default=None, ge=SHORTEST_DELAY, le=LONGEST_DELAY, allow_inf_nan=False)
+    """Seconds from the live head to what is published, instead of a profile's; rounded up to whole segments."""
+    glossary: Glossary = []
+    """Terms with their translations, or terms to keep as they are."""
+    ducking: Ducking = -14.0
+    """Level of the original under a voice, dB."""
+    record: bool = False
+    """Keep everything, so that the stream stays playable when it is over."""
+    ads: Literal["pass", "slate"] = "pass"
+    """What is shown while the source plays adverts: the adverts, or a slate."""
+    on_demand: bool = True
+    """Work for a language only while somebody listens to it."""
+
+
+class LanguageChange(Body):
+    """Languages that come and go."""
+
+    add: list[Language] = Field(default=[], max_length=MOST_LANGUAGES)
+    remove: list[Language] = Field(default=[], max_length=MOST_LANGUAGES)
+
+
+class StreamPatch(Body):
+    """What changes in a running stream, from the next utterance on; fields that are left out stay as they are."""
+
+    languages: LanguageChange = LanguageChange()
+    ducking: Ducking | None = None
+    """Level of the original under a voice, dB."""
+    glossary: Glossary | None = None
+    """Replaces the glossary."""
+    speakers: dict[Speaker, Casting | None] = Field(default={}, max_length=256)
+    """Speaker to name, gender and voices; null forgets what was said about a speaker."""
+    merged: Merges | None = None
+    """Speaker to the speaker that it really is; replaces all earlier merges."""
+
+
+class Links(BaseModel):
+    """Where a stream is seen, heard and followed; paths on this server."""
+
+    playlist: str
+    watch: str
+    dashboard: str
+    events: str
+
+
+class StreamView(BaseModel):
+    """A stream: its settings, and what became of it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    url: str
+    state: Literal["starting", "running", "ended", "failed"]
+    reason: str
+    """Why it failed or ended."""
+    live: bool | None
+    """None until the source has been looked at."""
+    title: str
+    source_language: str
+    languages: list[str]
+    subtitled: list[str]
+    """Of the languages, those that get subtitles only, since no voice speaks them."""
+    profile: str
+    delay: float
+    """Seconds from the live head to what is published: the contract."""
+    behind_live: float
+    """Seconds that a viewer is behind the live head: the delay and the player's own buffer of three segments."""
+    longest: float
+    """Seconds of the longest utterance."""
+    glossary: list[Term]
+    speakers: dict[str, Casting]
+    merged: dict[str, str]
+    ducking: float
+    record: bool
+    ads: str
+    on_demand: bool
+    warnings: list[str]
+    created_at: float
+    """Epoch seconds."""
+    links: Links
+
+
+class StreamDetail(StreamView):
+    """A stream with what its stages report."""
+
+    status: dict[str, JsonValue]
+    """Head, seal, delay, lag of each stage, ear-voice span and drift, speakers, last sentences."""
+
+
+class StreamList(BaseModel):
+    """Streams, the newest first."""
+
+    streams: list[StreamView]
+
+
+class Pair(BaseModel):
+    """A language that can be had from another."""
+
+    source: str
+    target: str
+    serves: Literal["dub", "subtitles"]
+    voices: list[Voice]
+
+
+class LanguageList(BaseModel):
+    """What the running engines serve."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    spoken: list[str]
+    """Languages that are understood and translated."""
+    detects: bool
+    """Whether `auto` may be asked for."""
+    pairs: list[Pair]

@@ -1,0 +1,237 @@
+"""Starting, joining, changing and ending streams on the bus."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from services.ingest import streams
+from services.ingest.bodies import MOST_LANGUAGES, StreamPatch, StreamRequest
+from services.ingest.problems import Problem
+from services.ingest.served import AUTO, Served, lookup, served
+from shared.context import Casting, Event, Offer, Record
+from shared.messages import Message, StreamStarted, StreamStopped
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+"""Times that a change is tried again because somebody else changed the record in between."""
+
+PATIENCE = 1.0
+"""Seconds that voices may be announced later than translators before a stream starts with subtitles only."""
+
+Guard = Callable[[str], None]
+"""Raises ValueError with a sentence for a URL that must not be fetched."""
+
+
+class Bus(Protocol):
+    """The part of the bus that stands outside turns."""
+
+    async def record(self, stream: str) -> tuple[str, Record] | None: ...
+    async def records(self) -> list[Record]: ...
+    async def post(self, record: Record, expected: str, *messages: Message) -> bool: ...
+    async def events(self, stream: str, after: str = "0") -> list[Event]: ...
+    async def offers(self) -> dict[str, list[Offer]]: ...
+    async def claim(self, digest: str, stream: str, instead_of: str = "") -> str: ...
+
+
+class Door:
+    """The streams of all tenants, as far as a tenant may see them."""
+
+    def __init__(self, bus: Callable[[], Bus], guard: Guard, clock: Callable[[], float]) -> None:
+        self._bus = bus
+        self._guard = guard
+        self._clock = clock
+
+    async def served(self) -> Served:
+        """Returns what the running engines serve together."""
+        return served(await self._bus().offers())
+
+    async def start(self, asked: StreamRequest, tenant: str) -> tuple[Record, bool]:
+        """Starts a stream or joins the tenant's running one of the same URL; returns its record and whether it is new.
+
+        Raises Problem for a URL that must not be fetched and for languages that no engine serves.
+        """
+        record = await self._asked(asked, tenant)
+        key, instead_of = streams.digest(tenant, asked.url), ""
+        for _ in range(ATTEMPTS):
+            owner = await self._bus().claim(key, record.stream, instead_of)
+            found = await self._bus().record(owner)
+            if found is None:
+                begun = record.model_copy(update={"stream": owner})
+                if await self._bus().post(begun, "", StreamStarted(stream=owner, until=0.0)):
+                    log.info("Stream started", extra={"stream": owner})
+                    return begun, True
+                continue
+            version, running = found
+            if not streams.running(running):
+                instead_of = owner
+                continue
+            joined = self._joined(running, record, await self.served())
+            if joined == running or await self._bus().post(joined, version):
+                return joined, False
+        raise busy()
+
+    async def find(self, stream: str, tenant: str) -> tuple[str, Record]:
+        """Returns the version and the record of a tenant's stream; raises Problem if there is none."""
+        found = await self._bus().record(stream) if stream.replace("-", "").replace("_", "").isalnum() else None
+        if found is None or found[1].tenant != tenant:
+            raise Problem(404, "no-such-stream", f'There is no stream "{stream[:64]}". GET /v1/streams lists yours.')
+        return found
+
+    async def all(self, tenant: str) -> list[Record]:
+        """Returns a tenant's streams, the newest first."""
+        records = [record for record in await self._bus().records() if record.tenant == tenant]
+        return sorted(records, key=lambda record: record.created_at, reverse=True)
+
+    async def change(self, stream: str, patch: StreamPatch, tenant: str) -> Record:
+        """Changes a running stream and returns its new record; raises Problem where that makes no sense."""
+        offered = await self.served()
+        for _ in range(ATTEMPTS):
+            version, record = await self.find(stream, tenant)
+            if not streams.running(record):
+                advice = "This stream is over. POST its URL to /v1/streams to start it again."
+                raise Problem(409, "stream-over", advice)
+            changed = patched(record, patch, offered)
+            if changed == record or await self._bus().post(changed, version):
+                return changed
+        raise busy()
+
+    async def stop(self, stream: str, tenant: str) -> None:
+        """Ends a stream; one that is over stays as it is."""
+        for _ in range(ATTEMPTS):
+            version, record = await self.find(stream, tenant)
+            if not streams.running(record):
+                return
+            stopped = record.model_copy(update={"reason": streams.STOPPED})
+            if await self._bus().post(stopped, version, StreamStopped(stream=stream, until=0.0)):
+                log.info("Stream stopped", extra={"stream": stream})
+                return
+        raise busy()
+
+    async def _asked(self, asked: StreamRequest, tenant: str) -> Record:
+        try:
+            self._guard(asked.url)
+            streams.canonical(asked.url)
+        except ValueError as error:
+            raise url_refused(str(error)) from error
+        offered = await self.served()
+        if offered.pairs and not offered.voices:
+            await asyncio.sleep(PATIENCE)
+            offered = await self.served()
+        spoken = source(asked.source_language, offered)
+        languages = targets(asked.languages, spoken, offered)
+        timing = streams.timing(asked.profile, asked.delay)
+        return Record(
+            stream=secrets.token_hex(6),
+            url=asked.url,
+            tenant=tenant,
+            languages=languages,
+            subtitled=offered.subtitled(languages),
+            source_language=spoken,
+            profile=asked.profile,
+            delay=timing.delay,
+            longest=timing.longest,
+            glossary=tuple(asked.glossary),
+            ducking=asked.ducking,
+            record=asked.record,
+            ads=asked.ads,
+            on_demand=asked.on_demand,
+            created_at=self._clock(),
+        )
+
+    @staticmethod
+    def _joined(running: Record, asked: Record, offered: Served) -> Record:
+        if asked.source_language not in (AUTO, running.source_language):
+            advice = (
+                f"Stream {running.stream} dubs this URL from {running.source_language}, not {asked.source_language}."
+                f" Ask for {running.source_language}, or DELETE /v1/streams/{running.stream} first."
+            )
+            raise Problem(409, "other-source-language", advice, stream=running.stream)
+        return spoken_in(running, streams.union(running.languages, asked.languages), offered)
+
+
+def spoken_in(record: Record, languages: tuple[str, ...], offered: Served) -> Record:
+    """Returns a record with these languages; raises Problem when they are too many."""
+    if len(languages) > MOST_LANGUAGES:
+        advice = f"A stream has at most {MOST_LANGUAGES} languages. Remove one with PATCH before you add another."
+        raise Problem(422, "too-many-languages", advice)
+    # The offers of a replica that restarts are missing for a while: what already has a voice keeps it.
+    voiced = set(record.languages) - set(record.subtitled)
+    subtitled = tuple(language for language in offered.subtitled(languages) if language not in voiced)
+    return record.model_copy(update={"languages": languages, "subtitled": subtitled})
+
+
+def patched(record: Record, patch: StreamPatch, offered: Served) -> Record:
+    """Returns a record as a patch wants it; raises Problem for languages and voices that nobody serves."""
+    known = tuple(language for language in patch.languages.add if language not in record.languages)
+    added = targets(known, record.source_language, offered) if known else ()
+    removed = {lookup(language, record.languages) for language in patch.languages.remove}
+    kept = tuple(language for language in record.languages if language not in removed)
+    languages = streams.union(kept, added)
+    if not languages:
+        raise Problem(422, "no-language", "A stream needs a language. DELETE the stream to end it.")
+    said = {**record.casting, **patch.speakers}
+    for how in patch.speakers.values():
+        if how is not None:
+            cast(how, offered)
+    changes = {
+        "ducking": patch.ducking,
+        "glossary": None if patch.glossary is None else tuple(patch.glossary),
+        "merged": patch.merged,
+        "casting": {speaker: how for speaker, how in said.items() if how is not None},
+    }
+    changed = record.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    return spoken_in(changed, languages, offered)
+
+
+def cast(casting: Casting, offered: Served) -> None:
+    """Raises Problem for a voice that nobody serves."""
+    for language, voice in casting.voices.items():
+        names = [known.name for known in offered.voices_of(language)]
+        if voice not in names:
+            advice = f'No voice "{voice}" speaks {language}. Use one of: {", ".join(names) or "none is running"}.'
+            raise Problem(422, "voice-not-served", advice, voices=names)
+
+
+def source(language: str, offered: Served) -> str:
+    """Returns the language to listen for; raises Problem when no running engine hears or translates it."""
+    if not offered.pairs:
+        advice = "No translator is running yet. Send this again when GET /v1/languages lists pairs."
+        raise Problem(503, "no-translator", advice, headers={"Retry-After": "5"})
+    heard = ", ".join(sorted(offered.sources()))
+    if language == AUTO:
+        if not offered.detects:
+            advice = f"The running engine cannot find out what is spoken. Set source_language to one of: {heard}."
+            raise Problem(422, "auto-not-served", advice, spoken=sorted(offered.sources()))
+        return AUTO
+    found = lookup(language, offered.sources())
+    if found is None:
+        advice = f"No running engine understands {language}. Set source_language to one of: {heard}."
+        raise Problem(422, "source-not-served", advice, spoken=sorted(offered.sources()), pairs=offered.spoken_pairs())
+    return found
+
+
+def targets(languages: Iterable[str], spoken: str, offered: Served) -> tuple[str, ...]:
+    """Returns the languages as the engines name them; raises Problem, with the pairs served, for one that is not."""
+    among = offered.targets(spoken)
+    found = {language: lookup(language, among) for language in languages}
+    missing = [language for language, served_as in found.items() if served_as is None]
+    if missing:
+        pairs = ", ".join(f"{source} to {target}" for source, target in offered.spoken_pairs())
+        advice = f"Nobody translates {spoken} to {', '.join(missing)}. Served are: {pairs}."
+        raise Problem(422, "pair-not-served", advice, pairs=offered.spoken_pairs())
+    return tuple(dict.fromkeys(language for language in found.values() if language))
+
+
+def url_refused(why: str) -> Problem:
+    """Returns the answer to a URL that must not be fetched; `why` is a sentence."""
+    detail = f"{why} Send the address of a public stream, or the name of a file as in file:talk.mp4."
+    return Problem(422, "url-refused", detail, errors=[{"pointer": "/url", "detail": why}])
+
+
+def busy() -> Problem:
+    """Returns the answer to a change that others always forestalled."""
+    advice = "Others are changing this stream at the same time. Send the request again."
+    return Problem(409, "conflict", advice, headers={"Retry-After": "1"})

@@ -1,0 +1,76 @@
+"""HTTP in, StreamStarted and StreamStopped out: who may start a stream, and whether it is already running."""
+
+import logging
+import time
+from pathlib import PurePosixPath
+
+from pydantic import AliasChoices, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.ingest import api, problems
+from services.ingest.door import Door, Guard
+from services.ingest.keys import keys, loopback
+from shared import guard
+from shared.bus import Service
+
+log = logging.getLogger(__name__)
+
+
+class Settings(BaseSettings):
+    """Of the API."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="INGEST_", use_attribute_docstrings=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+    keys: str = ""
+    """API keys: `tenant=hash` with commas between, each hash the SHA-256 of a key in hexadecimal."""
+    require_key: bool | None = None
+    """Whether calls need a key; unset: only where the server is reached from other machines (see HOST)."""
+    host: str = Field(default="127.0.0.1", validation_alias="HOST")
+    """Address of the HTTP port."""
+    body_limit: int = 1 << 20
+    """Bytes of the largest request body."""
+    allow: str = Field(default="", validation_alias=AliasChoices("INGEST_ALLOW", "DOWNLOADER_ALLOW"))
+    """Inner addresses that streams may be fetched from: exact `host:port` pairs with commas."""
+    files: str = Field(default="", validation_alias=AliasChoices("INGEST_FILES", "DOWNLOADER_FILES"))
+    """The downloader's folder of files: `file:NAME` is refused where it is empty."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether calls need a key."""
+        return not loopback(self.host) if self.require_key is None else self.require_key
+
+    @model_validator(mode="after")
+    def _known_keys(self) -> "Settings":
+        keys(filter(None, self.keys.split(",")))
+        return self
+
+
+def checked(policy: guard.Policy, files: str) -> Guard:
+    """Returns a check of what may be asked for: a public URL or, where there is a folder of files, `file:NAME`."""
+
+    def check(url: str) -> None:
+        if not url.startswith("file:"):
+            guard.check(url, policy)
+            return
+        if not files:
+            raise ValueError("Files are switched off here.")
+        name = PurePosixPath(url.removeprefix("file:"))
+        if not name.parts or name.is_absolute() or ".." in name.parts or "\\" in url or not url.isprintable():
+            raise ValueError("A file is named by its path inside the media folder, as in file:talk.mp4.")
+
+    return check
+
+
+def create(settings: Settings | None = None) -> Service:
+    """Builds the API; it needs no engine and takes no turn."""
+    settings = settings or Settings()
+    service = Service("ingest")
+    door = Door(lambda: service.bus, checked(guard.Policy.parse(settings.allow), settings.files), time.time)
+    known = keys(filter(None, settings.keys.split(",")))
+    if settings.closed and not known.hashes:
+        log.warning("API keys are needed and none is set: every call is refused; set INGEST_KEYS")
+    service.router = api.router(door, lambda: service.bus, known, settings.closed, settings.body_limit)
+    service.exception_handlers = dict(problems.handlers)
+    return service

@@ -1,0 +1,74 @@
+"""The translator stage, message by message."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from services.translator.service import Settings, TranslatorState, create, targets
+from shared.context import Offer, Record
+from shared.messages import Message, Progress, Translation, Utterance
+
+SAID = Utterance(
+    stream="s",
+    until=12.5,
+    utterance="7.1",
+    start=10.0,
+    end=12.0,
+    text="good evening",
+    words=(),
+    spoken="en",
+    speaker=2,
+    gender="f",
+)
+
+
+async def translate(
+    record: Record, state: TranslatorState | None = None, wanted: frozenset[str] = frozenset()
+) -> list[Message]:
+    service = create(Settings(engine="scripted"))
+    for hook in service.starting:
+        await hook()
+    assert isinstance(service.offered, Offer)
+    assert ("en", "es") in service.offered.pairs
+    context: Any = SimpleNamespace(record=record, wanted=wanted)
+    return [message async for message in service.handle(SAID, state or TranslatorState(), context)]
+
+
+async def test_each_language_gets_its_translation_with_what_is_known_of_the_utterance() -> None:
+    spanish, catalan = await translate(Record(languages=("es", "ca"), live=False))
+    assert isinstance(spanish, Translation)
+    assert isinstance(catalan, Translation)
+    assert (spanish.language, catalan.language) == ("es", "ca")
+    assert (spanish.until, spanish.start, spanish.end, spanish.utterance) == (12.5, 10.0, 12.0, "7.1")
+    assert (spanish.speaker, spanish.gender, spanish.wordings[0].text) == (2, "f", "good~es evening~es")
+
+
+async def test_a_language_that_gets_no_translation_gets_progress() -> None:
+    messages = await translate(Record(languages=("en", "xx", "es"), live=False))
+    assert [(type(message), getattr(message, "language", None)) for message in messages] == [
+        (Translation, "es"),
+        (Progress, "en"),
+        (Progress, "xx"),
+    ]
+    assert all(message.until == 12.5 for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (Record(live=True), ["es"]),
+        (Record(live=True, on_demand=False), ["es", "ca"]),
+        (Record(live=True, record=True), ["es", "ca"]),
+        (Record(live=False), ["es", "ca"]),
+    ],
+)
+def test_a_live_stream_on_demand_is_translated_for_those_who_fetch(record: Record, expected: list[str]) -> None:
+    languages = record.model_copy(update={"languages": ("es", "ca", "en-GB")})
+    assert targets(languages, frozenset({"es"}), "en") == expected
+
+
+async def test_earlier_sentences_are_remembered_in_the_state() -> None:
+    state = TranslatorState()
+    await translate(Record(languages=("es",), live=False), state)
+    assert state.earlier == ("good evening",)
