@@ -1,8 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export OPENBLAS_NUM_THREADS ?= 1
-export OMP_NUM_THREADS ?= 1
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := redis-server espeak-ng flite apertium apertium-eng-spa apertium-eng-cat apertium-en-gl rubberband-cli
 TEST_PACKAGES := chromium ffmpeg fonts-dejavu-core

@@ -78,13 +78,13 @@ async def demo(options: argparse.Namespace) -> int:
             console.print(f"  watch      {base}/watch/{stream}")
             console.print(f"  playlist   {base}/hls/{stream}/master.m3u8")
             console.print(f"  dashboard  {base}/dashboard?stream={stream}")
-            watch = Watch(bus, stream)
+            watch, meter = Watch(bus, stream), Meter(processes)
             viewer = asyncio.create_task(view(f"{base}/hls/{stream}", options.to.split(",")))
             try:
-                await show(watch, processes, options.seconds, done)
+                await show(watch, options.seconds, done, meter)
             finally:
                 viewer.cancel()
-            return summary(watch.figures, processes) if options.seconds else 0
+            return summary(watch.figures, processes, meter) if options.seconds else 0
 
 
 @asynccontextmanager
@@ -145,13 +145,31 @@ async def view(base: str, languages: Sequence[str]) -> None:
             await asyncio.sleep(4)
 
 
-async def show(watch: Watch, processes: Processes, seconds: float | None, done: asyncio.Event) -> None:
+class Meter:
+    """CPU in steady state: from the first published segment on."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self._start: tuple[float, float] | None = None
+        self.used = 0.0
+        """CPU seconds a media second."""
+
+    def read(self, sealed: float) -> None:
+        spent = sum(worker.cpu() for worker in self._processes.workers)
+        if self._start is None and sealed:
+            self._start = sealed, spent
+        elif self._start and sealed > self._start[0]:
+            self.used = (spent - self._start[1]) / (sealed - self._start[0])
+
+
+async def show(watch: Watch, seconds: float | None, done: asyncio.Event, meter: Meter) -> None:
     """Follow the stream until it is over, somebody says stop, or the time is up."""
     end = time.monotonic() + (seconds or float("inf"))
     with Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else nullcontext() as live:
         said = ""
         while not done.is_set() and time.monotonic() < end and not watch.over:
             await watch.follow(wait=1.0)
+            meter.read(watch.figures.sealed)
             if live is not None:
                 live.update(panel(watch))
             elif (line := watch.figures.line()) != said:
@@ -169,12 +187,10 @@ def panel(watch: Watch) -> Group:
     return Group(table, Text(f"in   {heard}"), Text(f"out  {said}"), Text(watch.figures.line()))
 
 
-def summary(figures: Figures, processes: Processes) -> int:
+def summary(figures: Figures, processes: Processes, meter: Meter) -> int:
     """What was published; 0 only where dubbed segments were."""
-    found = figures.summary()
-    worker = processes.workers[0]
-    media = max(found.get("media_s", 0.0), 0.001)
-    found |= {"cpu_per_media_s": worker.cpu() / media, "rss_mb": worker.memory()}
+    memory = sum(worker.memory() for worker in processes.workers)
+    found = figures.summary() | {"cpu_per_media_s": meter.used, "rss_mb": memory}
     table = Table("figure", "value")
     for key, value in found.items():
         table.add_row(key, f"{value:.3f}")

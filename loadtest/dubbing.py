@@ -29,6 +29,10 @@ class Figures:
     untils: dict[str, float] = field(default_factory=dict)
     floors: dict[str, float] = field(default_factory=dict)
     late: set[tuple[str, str]] = field(default_factory=set)
+    waits: dict[str, list[float]] = field(default_factory=dict)
+    """Stage to seconds from the capture of an utterance's end until the stage had told it."""
+    epoch: float = 0.0
+    """Date of media time 0."""
     first_segment: float = 0.0
     last: tuple[str, str] = ("", "")
 
@@ -40,6 +44,7 @@ class Figures:
                 self.head = max(self.head, message.head)
             case MediaSegment():
                 self.first_segment = self.first_segment or message.start / 90_000
+                self.epoch = message.date - message.start / 90_000
             case Utterance() if event.stage == "speaker":
                 self._once(self.utterances, message.utterance, message)
                 self.last = (message.text, self.last[1])
@@ -57,6 +62,8 @@ class Figures:
             case Sealed():
                 self.rows.append((event.at, message))
                 self.sealed = max(self.sealed, message.until)
+        if isinstance(message, Utterance | Translation | Speech):
+            self.waits.setdefault(event.stage, []).append(event.at - self.epoch - message.end)
         if event.stage == "place":
             language = event.lane.partition("~")[2]
             self.floors[language] = max(self.floors.get(language, 0.0), message.until)
@@ -131,6 +138,8 @@ class Figures:
             }
         if (first := self.first_dub()) is not None:
             found["first_dub_s"] = first
+        for stage, waits in self.waits.items():
+            found[f"wait_p50_s.{stage}"], found[f"wait_p95_s.{stage}"] = map(float, np.percentile(waits, [50, 95]))
         if len(delays):
             found |= {"delay_mean_s": float(delays.mean()), "delay_sd_s": float(delays.std())}
             found["delay_p99_s"] = float(np.percentile(delays, 99))

@@ -1,8 +1,9 @@
 """python -m services [name ...]: these services in one process; all of them without a name."""
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 import uvloop
@@ -10,6 +11,10 @@ import uvloop
 from services import MESH, SERVICES
 from shared.app import Settings, run
 from shared.bus import Service
+from shared.bus.connection import connect
+from shared.bus.dead_letters import DeadLetters
+from shared.bus.errors import Misfit
+from shared.bus.scripts import Scripts
 
 
 def build(names: Iterable[str]) -> list[Service]:
@@ -21,19 +26,46 @@ def build(names: Iterable[str]) -> list[Service]:
     return services
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m services", description=__doc__)
+def main(words: Sequence[str]) -> int:
+    if words[:1] == ["dead-letters"]:
+        return asyncio.run(dead_letters(words[1:]))
+    parser = argparse.ArgumentParser(
+        prog="python -m services", description=__doc__, epilog="See also: python -m services dead-letters --help"
+    )
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(SERVICES))
-    names = parser.parse_args().names or SERVICES
+    names = parser.parse_args(words).names or SERVICES
     if unknown := sorted(set(names) - set(SERVICES)):
         parser.error(f"no service is called {', '.join(unknown)}; there are {', '.join(SERVICES)}")
     try:
         uvloop.run(run(MESH, build(names), Settings()))
-    except OSError as error:
+    except (OSError, ImportError, Misfit) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
+async def dead_letters(words: Sequence[str]) -> int:
+    """List, replay or drop what stages could not handle; transcripts are shown, so mind who looks on."""
+    parser = argparse.ArgumentParser(prog="python -m services dead-letters", description=dead_letters.__doc__)
+    parser.add_argument("action", choices=("list", "replay", "drop"))
+    parser.add_argument("letters", nargs="*", metavar="letter", help="as listed; all without one")
+    options, settings = parser.parse_args(words), Settings()
+    redis = connect(settings.redis_url)
+    try:
+        letters = DeadLetters(Scripts(redis, settings.bus_shards), MESH)
+        known = [letter async for letter in letters.all()]
+        if options.action == "list":
+            for letter in known:
+                sys.stdout.write(f"{letter.name}  {letter.lane}  {letter.kind}  {letter.error}\n  {letter.body}\n")
+            return 0
+        act = letters.replay if options.action == "replay" else letters.drop
+        names = options.letters or [letter.name for letter in known]
+        done = [await act(name) for name in names]
+        sys.stdout.write(f"{options.action}: {sum(done)} of {len(names)}\n")
+        return int(not all(done))
+    finally:
+        await redis.aclose()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -19,7 +19,7 @@ WANTED_MS = 60_000
 """A language is worked for this long after somebody last fetched it."""
 DAY, HOUR = 86_400, 3_600
 FOLDER = Path(__file__).parent / "scripts"
-NAMES = ("begin", "commit", "emit", "dead", "post", "beat", "again", "leave", "sweep", "claim", "heal")
+NAMES = ("begin", "commit", "emit", "dead", "post", "beat", "again", "leave", "sweep", "claim", "heal", "replay")
 
 
 class Scripts:
@@ -121,6 +121,9 @@ class Scripts:
 
     async def heal(self, tag: str, stage: str, lane: str) -> int:
         return int(await self._call("heal", tag, stage, lane))
+
+    async def replay(self, tag: str, stage: str, letter: str) -> bool:
+        return bool(await self._call("replay", tag, stage, letter))
 
     async def leave(self, tag: str, stage: str, replica: str) -> None:
         await self._call("leave", tag, stage, replica)

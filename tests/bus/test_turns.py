@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from loadtest.redis_server import RedisServer
 from shared.bus import Connection, Context, EngineError, Limits, Mesh, Service, State, Step
 from shared.bus.connection import connect
+from shared.bus.dead_letters import DeadLetters
 from shared.bus.errors import Fenced, Misfit
 from shared.bus.mesh import Letter
 from shared.bus.ring import listen
@@ -272,6 +273,21 @@ async def test_bad_messages_are_put_aside_and_leave_no_trace_in_the_state(
     assert dead[b"position"] == b"4"
     assert b"cannot decode" in dead[b"error"]
     assert tried.count(5) == 3
+
+
+async def test_a_dead_letter_can_be_sent_again_or_dropped(scripts: Scripts) -> None:
+    letters = DeadLetters(scripts, MESH)
+    await post(scripts, *sounds(2))
+    for position in (1, 2):
+        await scripts.dead(await begin(scripts), position, "cannot decode")
+    first, second = [letter async for letter in letters.all()]
+    assert (first.stage, first.lane, first.kind, first.error) == ("ear", "m", "Sound", "cannot decode")
+    assert await letters.replay(first.name)
+    assert not await letters.replay(first.name)
+    assert await letters.drop(second.name)
+    assert [letter async for letter in letters.all()] == []
+    again = await begin(scripts)
+    assert [Sound.model_validate_json(mail.body).number for mail in again.mail] == [0]
 
 
 async def test_a_source_hears_of_mail_and_hands_over_its_last_state(
