@@ -13,6 +13,8 @@ COMMANDS = {
     "quality": "recognition, sentence ends, speakers and translation on real speech",
     "placement": "the planner beside simpler rules and the optimum",
     "media": "what a second of media costs in downloader and sender",
+    "play": "a presentation in Chromium: stalls, switches, captions against the clock",
+    "hostile": "a source with every known fault through downloader and sender",
 }
 
 

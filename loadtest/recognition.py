@@ -4,7 +4,7 @@ import asyncio
 import csv
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
+from loadtest.fit_sentence_ends import DELIBERATE, HASTY, LIKELY, PREPARED, Pauses, Text, spoken
 from loadtest.scores import errors, f1, normal
 from services.asr.hearing import EarState, Hearing, Source
 from services.asr.service import Settings, listener
@@ -28,7 +30,8 @@ BEGIN = 10.0
 """Media time of the first sample."""
 LONGEST = 8.0
 """Seconds of the longest sentence in what is reported of stream-A."""
-NO_LIMIT = Rule(longest=1e9, shortest=0.0, careful=0.5, eager=0.5)
+NO_LIMIT = Rule(longest=1e9, shortest=0.0, careful=LIKELY, eager=LIKELY, pause=1e9)
+"""Evidence alone: no longest sentence, and silence is no rule but evidence."""
 READ = 4000
 """Words of each punctuated text that are segmented."""
 
@@ -126,52 +129,62 @@ def found_ends(cuts: Sequence[Cut], spoken: Sequence[str]) -> set[int]:
     return places
 
 
-def spoken_text(path: Path, seed: int = 1) -> tuple[list[Word], set[int]]:
-    """Punctuated text as words at 2.6 a second with simulated pauses, and the places of its sentence ends.
+class Read(NamedTuple):
+    """Words of a text with simulated pauses, and the places of its sentence ends."""
 
-    A pause follows 75 % of sentence ends (exponential, mean 0.45 s) and 6 % of other words (mean 0.35 s).
-    """
+    words: list[Word]
+    ends: set[int]
+    silences: NDArray[np.float64]
+
+
+def spoken_text(path: Path, pauses: Pauses, seed: int = 1) -> Read:
+    """Punctuated text as words at 2.6 a second (gamma, shape 9) with pauses drawn from a seed."""
     random, at = np.random.default_rng(seed), 0.0
+    whole = spoken(sentence for line in path.read_text().splitlines() for sentence in json.loads(line)["sentences"])
+    text = Text(whole.words[:READ], whole.ends[:READ], whole.commas[:READ])
+    silences = pauses.draw(text, random)
     said: list[Word] = []
-    places: set[int] = set()
-    for line in path.read_text().splitlines():
-        for sentence in json.loads(line)["sentences"]:
-            for word in normal(sentence):
-                length = float(random.gamma(9, 1 / 9)) / 2.6
-                said.append(Word(text=word, start=at, end=at + length))
-                at += length + float(random.exponential(0.35) * (random.random() < 0.06))
-            places.add(len(said) - 1)
-            at += float(random.exponential(0.45) * (random.random() < 0.75))
-            if len(said) >= READ:
-                return said, places
-    return said, places
+    for word, length, silence in zip(text.words, random.gamma(9, 1 / 9 / 2.6, READ), silences, strict=False):
+        said.append(Word(text=word, start=at, end=at + float(length)))
+        at += float(length + silence)
+    return Read(said, set(np.flatnonzero(text.ends).tolist()), silences)
 
 
-def segmented(said: Sequence[Word], law: Rule) -> set[int]:
-    """Places at which the embedded segmenter cuts these words."""
-    segmenter, state, cuts = Segmenter(sentence_engines.load("embedded")), Open(), [-1]
-    for cut in [*segmenter.push(state, said, "en", law), *segmenter.flush(state)]:
-        cuts.append(cuts[-1] + len(cut))
-    return set(cuts[1:])
+def segmented(said: Sequence[Word], law: Rule) -> list[Cut]:
+    """Sentences of the embedded segmenter, each with the time at which it was decided, word by word."""
+    segmenter, state, cuts = Segmenter(sentence_engines.load("embedded")), Open(), []
+    for word in said:
+        cuts += [Cut(cut[-1].end + law.pause, cut) for cut in segmenter.silence(state, word.start, law)]
+        cuts += [Cut(word.end, cut) for cut in segmenter.push(state, [word], "en", law)]
+    return cuts + [Cut(cut[-1].end, cut) for cut in segmenter.flush(state)]
 
 
-def measure_asr(speech: Path, engine: str = "pocketsphinx", workers: int = 2) -> dict[str, float]:
-    """Figures of recognition and sentence ends on a folder of speech; OSError where a file is missing."""
-    return asyncio.run(_measure(speech, engine, workers))
+def by_pauses(read: Read) -> float:
+    """Best F1 of a single bound on the pause, knowing the truth: what the words must beat."""
+    bounds = np.arange(0, 1, 0.05)
+    return max(f1(set(np.flatnonzero(read.silences > bound).tolist()), read.ends) for bound in bounds)
 
 
-async def _measure(speech: Path, engine: str, workers: int) -> dict[str, float]:
+def measure_asr(
+    speech: Path, engine: str = "pocketsphinx", workers: int = 2, *, whole: bool = True
+) -> dict[str, float]:
+    """Figures of recognition on a folder of speech, or of stream-A and noise alone; OSError where a file is missing."""
+    return asyncio.run(_measure(speech, engine, workers, whole))
+
+
+async def _measure(speech: Path, engine: str, workers: int, whole: bool) -> dict[str, float]:
     ear = listener(Settings(engine=engine, workers=workers))
     await asyncio.to_thread(ear.load)
     try:
         hearing = Hearing(ear)
-        figures = await _files(hearing, speech)
-        figures |= await _stream(hearing, speech / "streams" / "stream-A.flac")
+        figures = await _stream(hearing, speech / "streams" / "stream-A.flac")
         noise = await hear(hearing, load(speech / "noisy" / "nonspeech-noise.flac"))
         figures["invented_words"] = len(words(noise))
+        if whole:
+            figures |= await _files(hearing, speech)
     finally:
         ear.close()
-    return figures | _texts(speech)
+    return figures
 
 
 async def _stream(hearing: Hearing, path: Path) -> dict[str, float]:
@@ -183,11 +196,11 @@ async def _stream(hearing: Hearing, path: Path) -> dict[str, float]:
     rows = list(csv.DictReader(path.with_suffix(".csv").open()))
     parts = [pcm[round(float(row["start"]) * EAR) : round(float(row["end"]) * EAR)] for row in rows]
     alone = await asyncio.gather(*(hear(hearing, part) for part in parts))
-    spoken = [normal(row["text"]) for row in rows]
-    wrong = sum(errors(ref, normal(text(one))) for ref, one in zip(spoken, alone, strict=True))
+    rows_said = [normal(row["text"]) for row in rows]
+    wrong = sum(errors(ref, normal(text(one))) for ref, one in zip(rows_said, alone, strict=True))
     return {
         "wer": errors(reference, normal(text(said))) / len(reference),
-        "wer_offline": wrong / sum(map(len, spoken)),
+        "wer_offline": wrong / sum(map(len, rows_said)),
         "word_latency_p50_s": late[9],
         "word_latency_p90_s": late[17],
         "word_latency_p95_s": late[18],
@@ -216,14 +229,43 @@ async def _files(hearing: Hearing, speech: Path) -> dict[str, float]:
     return {f"wer.{name}": wrong[name] / count[name] for name in wrong}
 
 
-def _texts(speech: Path) -> dict[str, float]:
-    texts = [spoken_text(path) for path in sorted((speech / "segmentation").glob("*.jsonl"))]
-    if not texts:
+def measure_sentences(speech: Path) -> dict[str, float]:
+    """Sentence ends on punctuated texts with simulated pauses, for each longest sentence and each way to pause."""
+    paths = sorted((speech / "segmentation").glob("*.jsonl"))
+    if not paths:
         return {}
-    laws = {
-        "sentence_f1": NO_LIMIT,
-        **{f"sentence_f1.longest_{seconds:g}": rule(seconds) for seconds in (6.0, 8.0, 12.0)},
-    }
+    figures: dict[str, float] = {}
+    for name, pauses in (("prepared", PREPARED), ("deliberate", DELIBERATE), ("hasty", HASTY)):
+        reads = [spoken_text(path, pauses) for path in paths]
+        figures[f"sentence_f1.{name}"] = _mean(
+            f1(_places(segmented(read.words, NO_LIMIT)), read.ends) for read in reads
+        )
+        figures[f"sentence_f1_by_pauses_alone.{name}"] = _mean(map(by_pauses, reads))
+        if pauses is PREPARED:
+            figures["sentence_f1"] = figures[f"sentence_f1.{name}"]
+            for seconds in (6.0, 8.0, 12.0):
+                figures |= _limited(reads, seconds)
+    return figures
+
+
+def _limited(reads: Sequence[Read], seconds: float) -> dict[str, float]:
+    cuts = [segmented(read.words, rule(seconds)) for read in reads]
+    waited = [cut.head - cut.words[-1].end for found in cuts for cut in found]
+    spans = [cut.words[-1].end - cut.words[0].start for found in cuts for cut in found]
+    decided = [cut.head - cut.words[0].start for found in cuts for cut in found]
+    key = f"longest_{seconds:g}"
     return {
-        key: float(np.mean([f1(segmented(said, law), places) for said, places in texts])) for key, law in laws.items()
+        f"sentence_f1.{key}": _mean(f1(_places(found), read.ends) for found, read in zip(cuts, reads, strict=True)),
+        f"sentence_wait_mean_s.{key}": float(np.mean(waited)),
+        f"sentence_wait_p95_s.{key}": float(np.percentile(waited, 95)),
+        f"sentence_decided_p99_s.{key}": float(np.percentile(decided, 99)),
+        f"sentence_span_max_s.{key}": max(spans),
     }
+
+
+def _places(cuts: Sequence[Cut]) -> set[int]:
+    return set((np.cumsum([len(cut.words) for cut in cuts]) - 1).tolist())
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

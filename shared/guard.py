@@ -4,6 +4,7 @@ A check before the request alone would miss redirects, DNS answers that change b
 playlists. So `fetch` checks the text of each hop, and `session` checks each resolved address at the socket.
 """
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -137,6 +138,16 @@ class _Resolver(AbstractResolver):
         await self._resolver.close()
 
 
+async def addresses(host: str, port: int, policy: Policy) -> list[str]:
+    """The addresses of a host that may be dialled, for a client that dials them itself; raises Refused and OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    named = (host.lower(), port) in policy.exceptions
+    allowed = [str(entry[4][0]) for entry in found if named or policy.allows(str(entry[4][0]), port)]
+    if not allowed:
+        raise Refused("The name of the URL leads to an address that is not allowed.")
+    return list(dict.fromkeys(allowed))
+
+
 def session(policy: Policy, timeout: float = 10.0) -> aiohttp.ClientSession:
     """An HTTP client that cannot reach a forbidden address, by whatever name or redirect; `timeout` is in seconds.
 
@@ -159,6 +170,19 @@ def session(policy: Policy, timeout: float = 10.0) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, timeout=limits, trust_env=False)
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise Refused("The URL is malformed.") from error
+
+
+def carried(headers: Mapping[str, str], origin: str, target: str) -> dict[str, str]:
+    """What may go to `target` of the headers meant for `origin`: no cookies and no authorisation for another host."""
+    same = urlsplit(origin)[:2] == urlsplit(target)[:2]
+    return {name: value for name, value in headers.items() if same or name.lower() not in _SECRETS}
+
+
 async def fetch(
     client: aiohttp.ClientSession,
     policy: Policy,
@@ -177,9 +201,8 @@ async def fetch(
         check(url, policy)
         async with client.get(url, headers=sent, allow_redirects=False) as response:
             if response.status in _REDIRECTS and "Location" in response.headers:
-                target = urljoin(url, response.headers["Location"])
-                if urlsplit(target)[:2] != urlsplit(url)[:2]:
-                    sent = {name: value for name, value in sent.items() if name.lower() not in _SECRETS}
+                target = _joined(url, response.headers["Location"])
+                sent = carried(sent, url, target)
                 url = target
                 continue
             response.raise_for_status()

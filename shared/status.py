@@ -28,6 +28,10 @@ TICKS = 90_000
 REMEMBERED = 512
 """Drifts kept per language, and utterances that still wait for their clips."""
 SPEAKERS = 64
+PATHS = 12
+"""Utterances whose way through the stages is kept."""
+IDLE = 10.0
+"""Seconds without a word after which a lane is not at work, be it that nobody wants it or that nobody serves it."""
 WARNINGS = 16
 
 
@@ -89,6 +93,20 @@ class Sentence(Figure):
     speaker: int | None = None
 
 
+class Path(Figure):
+    """How long after its end an utterance had passed each stage."""
+
+    utterance: str
+    text: str
+    start: float
+    """Media time, seconds."""
+    end: float
+    steps: dict[str, float] = {}
+    """Stage, or `stage~language`, to seconds that the head was past the end of the utterance."""
+    dropped: dict[str, str] = {}
+    """Language to why nobody hears it."""
+
+
 class Speaker(Figure):
     """Somebody who was heard."""
 
@@ -133,6 +151,8 @@ class Status(Figure):
     title: str = ""
     head: float = 0.0
     """Media time, seconds."""
+    head_at: float = 0.0
+    """Epoch seconds of the event that told the head."""
     seal: float = 0.0
     """Media time before which everything is published, seconds."""
     segments: int = 0
@@ -150,6 +170,8 @@ class Status(Figure):
     speakers: dict[int, Speaker] = {}
     dubs: dict[str, Dub] = {}
     warnings: tuple[str, ...] = ()
+    paths: dict[str, Path] = {}
+    """The last utterances on their way through the stages, the oldest first."""
     starts: dict[str, float] = {}
     """Starts of the last utterances, seconds: what the drift of their clips is measured from."""
 
@@ -173,6 +195,14 @@ class Status(Figure):
         """Returns how far `stage` (or `stage~language`) is behind the head, seconds."""
         return max(0.0, round(self.head - self.stages[stage].until, 3))
 
+    def silence(self, stage: str) -> float:
+        """Returns for how long `stage` (or `stage~language`) has said nothing while others spoke, seconds."""
+        return max(0.0, round(self.at - self.stages[stage].at, 3))
+
+    def at_work(self, stage: str) -> bool:
+        """Whether `stage` (or `stage~language`) has said anything of late."""
+        return self.silence(stage) <= IDLE
+
     def under(self, record: Record) -> Self:
         """Returns this status with what the stream's record says."""
         return self.but(
@@ -185,7 +215,7 @@ class Status(Figure):
 
     def fold(self, event: Event) -> Self:
         """Returns the status after `event`; constant in time and memory."""
-        return self._heard(event)._understood(event)
+        return self._heard(event)._understood(event)._passed(event)
 
     def view(self) -> dict[str, object]:
         """Returns the status as JSON values, derived figures included, for people's eyes."""
@@ -215,9 +245,9 @@ class Status(Figure):
     def _understood(self, event: Event) -> Self:
         match event.message:
             case Head(head=head) | AudioChunk(end=head):
-                return self.but(head=max(self.head, head))
+                return self._reached(head, event.at)
             case MediaSegment(end=end):
-                return self.but(head=max(self.head, end / TICKS))
+                return self._reached(end / TICKS, event.at)
             case Sealed(start=start, duration=duration, slate=slate):
                 seal = max(self.seal, (start + duration) / TICKS)
                 return self.but(seal=seal, segments=self.segments + 1, slates=self.slates + slate)
@@ -235,6 +265,38 @@ class Status(Figure):
             case Warned(warning=warning):
                 return self.but(warnings=merged(self.warnings, (f"{event.stage}: {warning}",)))
         return self
+
+    def _reached(self, head: float, at: float) -> Self:
+        return self.but(head=head, head_at=at) if head > self.head else self
+
+    def _passed(self, event: Event) -> Self:
+        message = event.message
+        match message:
+            case Utterance():
+                parent = self.paths.get(message.utterance.rpartition(".")[0])
+                known = self.paths.get(message.utterance) or Path(
+                    utterance=message.utterance,
+                    text=message.text,
+                    start=message.start,
+                    end=message.end,
+                    steps=parent.steps if parent else {},
+                )
+                # One that was cut at a change of speaker goes on as its parts alone.
+                others = {name: path for name, path in self.paths.items() if path is not parent}
+                return self.but(paths=others)._stepped(known, event.stage, event.at)
+            case Translation() | Speech() | Clip() if message.utterance in self.paths:
+                return self._stepped(self.paths[message.utterance], f"{event.stage}~{message.language}", event.at)
+            case Dropped(utterance=name) if name in self.paths:
+                path = self.paths[name]
+                path = path.but(dropped=path.dropped | {message.language: message.reason})
+                return self.but(paths=self.paths | {name: path})
+        return self
+
+    def _stepped(self, path: Path, step: str, at: float) -> Self:
+        # The head is told about twice a second; in between it goes on as time does.
+        head = self.head + min(1.0, max(0.0, at - self.head_at))
+        path = path.but(steps=path.steps | {step: round(max(0.0, head - path.end), 3)})
+        return self.but(paths=newest(self.paths | {path.utterance: path}, PATHS))
 
     def _said(self, utterance: Utterance) -> Self:
         speakers = self.speakers

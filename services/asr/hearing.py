@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from services.asr.engines import Script, SpeechDetector, WindowRecogniser
 from services.asr.engines import Word as Recognised
 from services.asr.guards import trusted
-from services.asr.recognition import STEP, CloseAtPause, Pauses, Phrase
+from services.asr.recognition import STEP, CloseAtPause, CommitPolicy, Pauses, Phrase, after, agreement, without_seam
 from shared.audio import EAR, Pcm
 from shared.messages import AudioChunk, End, Gap, Progress, Word, Words
 
@@ -24,6 +24,14 @@ WAIT = 0.3
 """Seconds of silence behind words that are told at once: somebody waits to see whether more comes."""
 STRIDE = 1.0
 """Seconds between two words of progress."""
+HOP = round(1.0 / STEP)
+"""Windows of an open phrase from one decode to the next."""
+SLACK = 0.1
+"""Seconds by which a hypothesis may move a word that another one has."""
+RECENT = 60
+"""Committed words that a seam is looked for in."""
+PROMPT = 200
+"""Characters."""
 JITTER = 0.002
 """Seconds by which chunks that follow each other may seem not to."""
 
@@ -41,6 +49,12 @@ class EarState(BaseModel):
     """The last `until` that was sent."""
     waited: bool = False
     """Words were the last thing that was sent."""
+    before: tuple[Recognised, ...] = ()
+    """The last hypothesis of the open phrase, media times; where words are committed before it closes."""
+    recent: tuple[Recognised, ...] = ()
+    """The last committed words of the open phrase."""
+    prompt: str = ""
+    """The end of what was said in earlier phrases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,7 @@ class PhraseEar:
             return []
         pcm = await self._sound(begin, count, source)
         speech, state.carry = await asyncio.to_thread(self._detector.speech, pcm, state.carry)
-        return await self._decode(self._policy.push(state.pauses, speech), state, source)
+        return await self._hear(speech, state, source)
 
     async def flush(self, state: EarState, source: Source) -> list[Committed]:
         """Decode the open phrase as if a pause stood behind it."""
@@ -126,6 +140,9 @@ class PhraseEar:
         """Start of the open phrase, or of the one that could still open."""
         return state.end if state.origin is None else state.origin + self._policy.settled(state.pauses) * STEP
 
+    async def _hear(self, speech: list[float], state: EarState, source: Source) -> list[Committed]:
+        return await self._decode(self._policy.push(state.pauses, speech), state, source)
+
     async def _decode(self, phrases: list[Phrase], state: EarState, source: Source) -> list[Committed]:
         assert state.origin is not None
         heard = []
@@ -136,11 +153,11 @@ class PhraseEar:
             heard.append(Committed(words, state.origin + later * STEP))
         return heard
 
-    async def _words(self, phrase: Phrase, start: float, source: Source) -> list[Recognised]:
+    async def _words(self, phrase: Phrase, start: float, source: Source, prompt: str = "") -> list[Recognised]:
         pcm = await self._sound(start, len(phrase.marks), source)
         loop = asyncio.get_running_loop()
         hypothesis = await loop.run_in_executor(
-            self._threads, lambda: self._engine.transcribe(pcm, language=source.spoken)
+            self._threads, lambda: self._engine.transcribe(pcm, language=source.spoken, prompt=prompt)
         )
         end = start + len(phrase.marks) * STEP
         return [
@@ -154,6 +171,74 @@ class PhraseEar:
         return (
             np.concatenate([pcm, np.zeros(1, np.float32)])[: windows * WINDOW] if len(pcm) != windows * WINDOW else pcm
         )
+
+
+class SlidingEar(PhraseEar):
+    """Decodes an open phrase again with every second of it, and commits what the policy takes for settled."""
+
+    def __init__(
+        self, engine: WindowRecogniser, detector: SpeechDetector, policy: CloseAtPause, commit: CommitPolicy = agreement
+    ) -> None:
+        super().__init__(engine, detector, policy)
+        self._commit = commit
+
+    async def flush(self, state: EarState, source: Source) -> list[Committed]:
+        """Decode what is open; what comes next is another context."""
+        heard = await super().flush(state, source)
+        state.prompt = ""
+        return heard
+
+    def settled(self, state: EarState) -> float:
+        """End of the last committed word, less what a later hypothesis may move; else as without hypotheses."""
+        begun = super().settled(state)
+        return max(begun, state.recent[-1].end - SLACK) if state.recent else begun
+
+    async def _hear(self, speech: list[float], state: EarState, source: Source) -> list[Committed]:
+        heard = []
+        for chance in speech:
+            heard += await super()._hear([chance], state, source)
+            pauses = state.pauses
+            # By the length of the phrase, so that the outcome does not depend on how sound is cut.
+            if pauses.opened is not None and len(pauses.marks) % HOP == 0:
+                heard.append(await self._guess(Phrase(pauses.opened, pauses.marks), state, source))
+        return heard
+
+    async def _decode(self, phrases: list[Phrase], state: EarState, source: Source) -> list[Committed]:
+        assert state.origin is not None
+        heard = []
+        for phrase in phrases:
+            settled = self.settled(state)
+            words = await self._hypothesis(phrase, state, source)
+            new = without_seam(after(words, _end(state)), state.recent)
+            said = [*state.recent, *new]
+            state.prompt = f"{state.prompt} {' '.join(word.text for word in said)}".strip()[-PROMPT:]
+            state.before, state.recent = (), ()
+            heard.append(Committed(_from(new, settled), self.settled(state)))
+        return heard
+
+    async def _guess(self, phrase: Phrase, state: EarState, source: Source) -> Committed:
+        assert state.origin is not None
+        settled = self.settled(state)
+        words = await self._hypothesis(phrase, state, source) if phrase.spoken else []
+        new = self._commit(state.before, words, state.origin + phrase.end * STEP, _end(state))
+        new = _from(without_seam(new, state.recent), settled)
+        state.before, state.recent = tuple(words), (*state.recent, *new)[-RECENT:]
+        return Committed(new, self.settled(state))
+
+    async def _hypothesis(self, phrase: Phrase, state: EarState, source: Source) -> list[Recognised]:
+        assert state.origin is not None
+        if not phrase.spoken:
+            return []
+        return await self._words(phrase, state.origin + phrase.start * STEP, source, state.prompt)
+
+
+def _end(state: EarState) -> float:
+    return state.recent[-1].end if state.recent else 0.0
+
+
+def _from(words: list[Recognised], settled: float) -> list[Recognised]:
+    """Words that start no earlier than was promised."""
+    return [word._replace(start=max(word.start, settled), end=max(word.end, settled)) for word in words]
 
 
 class ScriptEar:

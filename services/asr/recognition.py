@@ -4,7 +4,7 @@ Close at pause decodes each phrase once, when it is over. For engines that hear 
 (`look_ahead`) and LocalAgreement-2 with a deadline (Macháček et al. 2023, arXiv 2307.14743, for the agreement).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from math import ceil
@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from services.asr.engines import Word
 
+CommitPolicy = Callable[[Sequence[Word], Sequence[Word], float, float], list[Word]]
+"""From the hypothesis before, the hypothesis, the end of the sound and of the committed words: what will not change."""
 STEP = 512 / 16_000
 """Seconds of one window of the speech detector."""
 OPENS = 0.5

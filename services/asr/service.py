@@ -7,8 +7,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.asr import engines
 from services.asr.engines import EngineOptions
-from services.asr.hearing import Ear, EarState, Hearing, PhraseEar, ScriptEar, Source
-from services.asr.recognition import CloseAtPause
+from services.asr.hearing import Ear, EarState, Hearing, PhraseEar, ScriptEar, SlidingEar, Source
+from services.asr.recognition import CloseAtPause, CommitPolicy, agreement, look_ahead
 from shared.audio import Pcm, to_pcm
 from shared.bus import Context, Limits, Service, State
 from shared.context import Offer
@@ -17,6 +17,12 @@ from shared.messages import AudioChunk, End, Gap, Progress, Words
 LATE = 10.0
 """Seconds of sound waiting from which on a live stream skips."""
 CAUGHT_UP = 2.0
+WINDOW = 15.0
+"""Seconds after which the slightest pause closes a phrase whose words leave before it closes."""
+POLICIES: dict[str, CommitPolicy] = {
+    "agreement": agreement,
+    "context": lambda before, words, head, committed: look_ahead(words, head, committed),
+}
 
 
 class Settings(BaseSettings):
@@ -34,6 +40,9 @@ class Settings(BaseSettings):
     """Seconds of silence that close a phrase."""
     longest: float = 4.0
     """Seconds after which a phrase closes at the slightest pause; half as much again closes it anywhere."""
+    commit: str = ""
+    """pause: words leave when their phrase closes; agreement: when two decodes, a second apart, agree on them;
+    context: with a second of sound behind them. None: pause with pocketsphinx, else agreement."""
     script: str = ""
     """For scripted: a JSON file, or JSON, with what is said; none: a few sentences over and over."""
     slots: int = 8
@@ -96,8 +105,11 @@ def listener(settings: Settings) -> Ear:
     options = EngineOptions(settings.model, settings.device, settings.workers, settings.script)
     if settings.engine == "scripted":
         return ScriptEar(engines.script(options))
-    policy = CloseAtPause(settings.pause, settings.longest)
-    return PhraseEar(engines.load(settings.engine, options), engines.detector(), policy)
+    engine, detector = engines.load(settings.engine, options), engines.detector()
+    commit = settings.commit or ("pause" if settings.engine == "pocketsphinx" else "agreement")
+    if commit == "pause":
+        return PhraseEar(engine, detector, CloseAtPause(settings.pause, settings.longest))
+    return SlidingEar(engine, detector, CloseAtPause(settings.pause, max(WINDOW, settings.longest)), POLICIES[commit])
 
 
 def behind(state: AsrState, context: Context) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
-from services.dashboard.health import bottleneck, health
+from services.dashboard.health import health, warnings
 from services.dashboard.history import Follower
 from shared.context import Event, Record
 
@@ -21,7 +21,14 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+NOSNIFF = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+HEADERS = {
+    **NOSNIFF,
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+LIVE = {**NOSNIFF, "Cache-Control": "no-store"}
 
 
 class Source(Protocol):
@@ -73,14 +80,14 @@ class Watch:
     async def view(self, record: Record) -> tuple[str, dict[str, object]]:
         """Returns the id of the last event, and everything the page shows of a stream."""
         status = (await self.follow(record)).status
-        warning = bottleneck(status)
         return status.event, status.view() | {
             "now": time.time(),
             "health": health(status, record.segment, time.time()),
             "languages": record.languages,
             "subtitled": record.subtitled,
             "names": {speaker: casting.name for speaker, casting in record.casting.items() if casting.name},
-            "warnings": [*([warning] if warning else []), *status.warnings],
+            "casting": {speaker: casting.model_dump() for speaker, casting in record.casting.items()},
+            "warnings": [*warnings(status), *status.warnings],
         }
 
     async def _line(self, record: Record) -> dict[str, object]:
@@ -118,10 +125,10 @@ def pages(source: Callable[[], Source], modules: Path, every: float, closing: as
     @router.get("/streams")
     async def streams() -> Response:
         """Returns one line per stream, the newest first."""
-        return JSONResponse(await watch.glance(), headers={"Cache-Control": "no-store"})
+        return JSONResponse(await watch.glance(), headers=LIVE)
 
     @router.get("/feed")
-    async def feed(request: Request, stream: str = Query()) -> Response:
+    async def feed(request: Request, stream: str = Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")) -> Response:
         """Sends the stream's history, then its status about once a second, as server-sent events."""
         record = await watch.record(stream)
         if record is None:
@@ -129,7 +136,7 @@ def pages(source: Callable[[], Source], modules: Path, every: float, closing: as
         return StreamingResponse(
             told(watch, record, every, closing, request),
             media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            headers={**LIVE, "X-Accel-Buffering": "no"},
         )
 
     return router

@@ -1,8 +1,8 @@
 """A local file, cut into segments at its key pictures."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import BinaryIO
+from collections.abc import AsyncIterator, Callable
+from typing import BinaryIO, TypeVar
 
 import av
 from av.container import InputContainer
@@ -19,13 +19,28 @@ from services.downloader.demux import (
     head_of,
     packet_of,
 )
+from services.downloader.recode import TAKEN, Recoder
 from services.downloader.source import Cursor, Found, Opened, place
 from shared.audio import TICKS
+
+T = TypeVar("T")
 
 LENGTH = 2 * TICKS
 """Ticks after which the next key picture starts a new segment."""
 SCANNED = 600 * TICKS
 """Ticks of a file that are searched for its longest segment."""
+
+
+async def finished(work: Callable[[], T]) -> T:
+    """What `work` returns in a thread; a cancellation waits for it, since nobody may close a container under it."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
 
 
 def opened(media: BinaryIO) -> InputContainer:
@@ -42,14 +57,18 @@ def moving(container: InputContainer) -> list[av.VideoStream]:
 
 
 class Cutter:
-    """Reads packets and hands out segments in order; it blocks on the disk."""
+    """Reads packets and hands out segments in order; it blocks on the disk or the network."""
 
-    def __init__(self, media: BinaryIO, raw: int | None = None) -> None:
-        self._container = container = opened(media)
+    def __init__(self, container: InputContainer, raw: int | None = None) -> None:
+        self._container = container
         self._streams: list[av.VideoStream | av.AudioStream] = [*moving(container), *container.streams.audio[:1]]
         self._heads: dict[str, Head] = {stream.type: head_of(stream) for stream in self._streams}
         if "audio" not in self._heads:
-            raise Unusable("The file has no sound.")
+            raise Unusable("The source has no sound.")
+        sound = container.streams.audio[0]
+        self._recoder = None if sound.codec_context.name in TAKEN else Recoder(sound)
+        if self._recoder:
+            self._heads["audio"] = self._recoder.head
         self._raw = raw
         self._pictures: list[Packet] = []
         self._sounds: list[Packet] = []
@@ -66,12 +85,12 @@ class Cutter:
         while cut is None:
             packet = next(self._packets, None)
             if packet is None:
-                return self._rest()
+                return self.rest()
             row = packet_of(packet)
             if row is None or (self._raw is not None and row.pts < self._raw - 1):
                 continue
             if packet.stream.type == "audio":
-                self._sounds.append(row)
+                self._sounds += self._recoder.recode(packet) if self._recoder else [row]
             elif self._pictures or row.key:
                 self._pictures.append(row)
             cut = self._cut()
@@ -96,7 +115,11 @@ class Cutter:
         tracks = Tracks(self._heads["video"], tuple(pictures), self._heads["audio"], tuple(sounds))
         return fragment(tracks, after.dts - pictures[0].dts)
 
-    def _rest(self) -> Fragment | None:
+    def rest(self) -> Fragment | None:
+        """What has been read and not handed out."""
+        if self._recoder:
+            self._sounds += self._recoder.rest()
+            self._recoder = None
         if not (self._pictures if "video" in self._heads else self._sounds):
             return None
         tracks = Tracks(self._heads.get("video"), tuple(self._pictures), self._heads["audio"], tuple(self._sounds))
@@ -134,12 +157,12 @@ class File:
 
     async def events(self) -> AsyncIterator[tuple[Found, Cursor]]:
         """Opened, then pieces in order; raises Unusable."""
-        target = await asyncio.to_thread(longest, self._media)
+        target = await finished(lambda: longest(self._media))
         self._media.seek(0)
-        cutter = await asyncio.to_thread(Cutter, self._media, self._cursor.raw)
+        cutter = await finished(lambda: Cutter(opened(self._media), self._cursor.raw))
         try:
             yield Opened(False, target, self._title), self._cursor.model_copy(deep=True)
-            while (found := await asyncio.to_thread(cutter.next)) is not None:
+            while (found := await finished(cutter.next)) is not None:
                 self._cursor.raw = found.start + found.duration
                 for event in place(found, self._cursor):
                     yield event, self._cursor.model_copy(deep=True)

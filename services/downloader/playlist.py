@@ -170,8 +170,10 @@ def _break(span: m3u8.DateRange) -> tuple[float, float] | None:
     kind = (span.class_ or "").lower()
     if not (span.scte35_out or "interstitial" in kind or kind.split("-")[-1] == "ad" or "stitched-ad" in kind):
         return None
-    length = span.duration or span.planned_duration
-    if not span.start_date or not length:
+    if not span.start_date:
         return None
     start = datetime.fromisoformat(span.start_date).timestamp()
-    return start, start + float(length)
+    if span.end_date:
+        return start, datetime.fromisoformat(span.end_date).timestamp()
+    length = span.duration or span.planned_duration
+    return (start, start + float(length)) if length else None

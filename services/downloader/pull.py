@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +28,8 @@ FAILURES = 8
 """Failed reloads in a row after which the URL is resolved again."""
 PLAYLIST = 4 << 20
 """Bytes of the longest playlist."""
+EARLY = 600.0
+"""Seconds before its expiry at which a URL is resolved again; half its life where that is less."""
 
 Failure = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
@@ -37,6 +41,10 @@ class Address:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
+    sound: str = ""
+    """A separate sound playlist, where a resolver names one."""
+    expires: float | None = None
+    """Epoch second at which the URL ends."""
 
 
 Resolve = Callable[[], Awaitable[Address]]
@@ -77,29 +85,31 @@ class Web:
         body, url = await guard.fetch(self._client, self._policy, address.url, address.headers, PLAYLIST)
         return body.decode(), url
 
-    async def body(self, part: Part, headers: Mapping[str, str]) -> bytes:
-        """A resource or its byte range."""
-        sent = {**headers, "Range": part.range.header} if part.range else headers
+    async def body(self, part: Part, address: Address) -> bytes:
+        """A resource or its byte range; another host than the playlist's gets none of its secrets."""
+        sent = guard.carried(address.headers, address.url, part.url)
+        if part.range:
+            sent["Range"] = part.range.header
         body, _ = await guard.fetch(self._client, self._policy, part.url, sent)
         if part.range and len(body) > part.range.size:
             return body[part.range.start :][: part.range.size]
         return body
 
-    async def kept(self, part: Part, headers: Mapping[str, str]) -> bytes:
+    async def kept(self, part: Part, address: Address) -> bytes:
         """The same for what many segments need: init sections and keys."""
         if part not in self._kept:
             if len(self._kept) > 16:
                 self._kept.clear()
-            self._kept[part] = await self.body(part, headers)
+            self._kept[part] = await self.body(part, address)
         return self._kept[part]
 
-    async def segment(self, entry: Entry, headers: Mapping[str, str], tries: int = 2) -> bytes:
+    async def segment(self, entry: Entry, address: Address, tries: int = 2) -> bytes:
         """A segment in the clear with its init section before it."""
         for left in reversed(range(tries)):
             try:
-                init = await self.kept(entry.init, headers) if entry.init else b""
-                key = await self.kept(Part(entry.key), headers) if entry.key else b""
-                data = await self.body(entry.media, headers)
+                init = await self.kept(entry.init, address) if entry.init else b""
+                key = await self.kept(Part(entry.key), address) if entry.key else b""
+                data = await self.body(entry.media, address)
                 return init + (decrypted(data, key, entry.vector) if key else data)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 gone = isinstance(error, aiohttp.ClientResponseError) and error.status < 500
@@ -159,7 +169,7 @@ class Sound:
         for entry in fresh:
             self._last = entry.sequence
             try:
-                found = await self._web.segment(entry, self._address.headers)
+                found = await self._web.segment(entry, self._address)
                 audio = (await asyncio.to_thread(read, found)).audio
             except Failure:
                 continue
@@ -172,6 +182,11 @@ class Sound:
 def held_end(track: Coded) -> int:
     """Where a sound track ends, ticks."""
     return round((track.start + track.length) * TICKS / track.timescale)
+
+
+def renewal(expires: float | None, now: float) -> float:
+    """Epoch second at which a URL with this expiry is resolved again."""
+    return math.inf if expires is None else expires - min(EARLY, max(expires - now, 0.0) / 2)
 
 
 class Puller:
@@ -200,11 +215,15 @@ class Puller:
         """Opened, then pieces and losses in order; it ends with the playlist, or after `patience` without a segment."""
         address: Address | None = None
         clock = asyncio.get_running_loop().time
-        fresh, pause, failures = clock(), 0.25, 0
+        fresh, pause, failures, renew = clock(), 0.25, 0, math.inf
         while True:
             try:
                 if address is None:
                     address = await self._follow(await self._resolve())
+                    renew = renewal(address.expires, time.time())
+                elif time.time() > renew:
+                    address = await self._renewed(address)
+                    renew = renewal(address.expires, time.time())
                 found = playlist.media(*await self._web.text(address))
                 pause, failures = 0.25, 0
             except Failure as error:
@@ -235,10 +254,19 @@ class Puller:
             if found.complete and not postponed:
                 self._require(self._cursor.reason or sentence(ValueError()))
                 return
-            if clock() - fresh > (self._patience if self._delivered else self._start):
+            begun = self._delivered or self._cursor.timeline.offset is not None
+            if clock() - fresh > (self._patience if begun else self._start):
                 self._require(self._cursor.reason or sentence(TimeoutError()))
                 return
             await asyncio.sleep(found.target if advanced else found.target / 2)
+
+    async def _renewed(self, address: Address) -> Address:
+        """The same stream under a new URL; the old one, which still lives, where that fails."""
+        try:
+            return await self._follow(await self._resolve())
+        except Failure as error:
+            log.warning("resolving again failed", extra={"reason": sentence(error)})
+            return address
 
     def _judge(self, error: Exception, waited: float) -> None:
         """Give up on a source that has not started, where waiting does not help or has been long enough."""
@@ -253,7 +281,7 @@ class Puller:
 
     async def _follow(self, address: Address) -> Address:
         """The media playlist to follow, where `address` is a multivariant playlist."""
-        chosen = playlist.variant(*await self._web.text(address), self._height) or Variant(address.url)
+        chosen = playlist.variant(*await self._web.text(address), self._height) or Variant(address.url, address.sound)
         self._sound = Sound(self._web, replace(address, url=chosen.sound)) if chosen.sound else None
         return replace(address, url=chosen.url)
 
@@ -282,7 +310,7 @@ class Puller:
         try:
             if entry.missing:
                 raise Unusable("The source itself has a gap.")
-            data = await self._web.segment(entry, address.headers)
+            data = await self._web.segment(entry, address)
             found = await asyncio.to_thread(read, data)
             if self._sound:
                 end = found.start + found.duration

@@ -1,19 +1,41 @@
 """From what a person typed to a source that can be followed."""
 
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
+from services.downloader import push
 from services.downloader.demux import Unusable
 from services.downloader.files import File
-from services.downloader.pull import Address, Puller, Web, sentence
+from services.downloader.pull import Address, Puller, Resolve, Web, sentence
+from services.downloader.sites import Site, Sites
 from services.downloader.source import Cursor, Source
 from shared import guard
 
 LARGEST = 256 << 20
 """Bytes of the largest media file that is fetched whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a source may be reached, and for how long it is waited for."""
+
+    client: aiohttp.ClientSession
+    policy: guard.Policy
+    sites: Sites
+    """Asked for pages; one without resolvers is never asked."""
+    folder: str = ""
+    """Of the files that `file:NAME` may name."""
+    patience: float = 60.0
+    """Seconds without a new segment after which a source has ended."""
+    start: float = 12.0
+    """Seconds in which a source must deliver its first segment."""
+    doors: Mapping[str, str] = field(default_factory=dict)
+    """Protocol (rtmp, srt) to the `host:port` at which publishers are let in."""
 
 
 def local(url: str, folder: str) -> Path:
@@ -27,32 +49,69 @@ def local(url: str, folder: str) -> Path:
     return path
 
 
-async def resolve(
-    url: str,
-    client: aiohttp.ClientSession,
-    policy: guard.Policy,
-    cursor: Cursor,
-    *,
-    folder: str = "",
-    height: int = 720,
-    patience: float = 60.0,
-    start: float = 12.0,
-) -> Source:
-    """The source behind a user's URL: a playlist, a media file on the web, or `file:NAME`; raises Unusable."""
+async def resolve(url: str, ways: Ways, cursor: Cursor) -> Source:
+    """The source behind a user's URL; raises Unusable.
+
+    A playlist or a media file is taken as it is; a page goes to the resolvers; `file:NAME` is a file of the
+    folder; `rtmp:NAME` and `srt:NAME` wait for a publisher.
+    """
     if url.startswith("file:"):
-        path = local(url, folder)
+        path = local(url, ways.folder)
         return File(path.open("rb"), cursor, path.stem)
-    address = Address(url)
-    if not urlsplit(url).path.lower().endswith((".m3u8", ".m3u")):
-        try:
-            body, final = await guard.fetch(client, policy, url, limit=LARGEST)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+    protocol, _, name = url.partition(":")
+    if protocol in push.OPENERS:
+        return push.Push(protocol, ways.doors.get(protocol, ""), name, cursor, ways.patience)
+    if urlsplit(url).path.lower().endswith((".m3u8", ".m3u")):
+        return presentation(fixed(Address(url)), ways, cursor)
+    try:
+        body, final = await guard.fetch(ways.client, ways.policy, url, limit=LARGEST)
+    except guard.Refused as error:
+        raise Unusable(sentence(error)) from error
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        if not ways.sites.resolvers or not isinstance(error, aiohttp.ClientResponseError):
             raise Unusable(sentence(error)) from error
-        if not body.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"#EXTM3U"):
-            return File(io.BytesIO(body), cursor)
-        address = Address(final)
+        body, final = b"<", url
+    start = body[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"#EXTM3U"):
+        return presentation(fixed(Address(final)), ways, cursor)
+    if not start.startswith(b"<") or not ways.sites.resolvers:
+        return File(io.BytesIO(body), cursor)
+    found = await ways.sites.look_up(url)
+    if found.kind == "hls":
+        return presentation(refreshed(found, ways.sites, url), ways, cursor)
+    try:
+        body, _ = await guard.fetch(ways.client, ways.policy, found.url, found.headers, limit=LARGEST)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise Unusable(sentence(error)) from error
+    return File(io.BytesIO(body), cursor, described(found).title)
+
+
+def described(site: Site) -> Address:
+    """What a resolver found, for the puller."""
+    title = " - ".join(filter(None, (site.uploader, site.title)))
+    return Address(site.url, site.headers, title, site.sound, site.expires)
+
+
+def presentation(again: Resolve, ways: Ways, cursor: Cursor) -> Puller:
+    """Follows an HLS presentation."""
+    web = Web(ways.client, ways.policy)
+    return Puller(again, web, cursor, height=ways.sites.height, patience=ways.patience, start=ways.start)
+
+
+def fixed(address: Address) -> Resolve:
+    """An address that stays as it is."""
 
     async def again() -> Address:
         return address
 
-    return Puller(again, Web(client, policy), cursor, height=height, patience=patience, start=start)
+    return again
+
+
+def refreshed(first: Site, sites: Sites, url: str) -> Resolve:
+    """What a resolver has found, and from the second time on what it finds then."""
+    known = [described(first)]
+
+    async def again() -> Address:
+        return known.pop() if known else described(await sites.look_up(url))
+
+    return again

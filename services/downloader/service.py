@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Literal
 
 from pydantic import PrivateAttr
@@ -15,7 +16,9 @@ from services.downloader import package
 from services.downloader.demux import Unusable
 from services.downloader.ear import Ear, samples
 from services.downloader.head import Clock
-from services.downloader.resolve import resolve
+from services.downloader.push import Push
+from services.downloader.resolve import Ways, resolve
+from services.downloader.sites import KNOWN, Sites
 from services.downloader.source import Cursor, Found, Lost, Opened, Piece, Source
 from shared import guard
 from shared.audio import BASE, seconds
@@ -42,12 +45,27 @@ class Settings(BaseSettings):
     """Folder of the files that `file:NAME` may name; none where it is empty."""
     allow: str = ""
     """Inner addresses that may be fetched all the same: exact `host:port` pairs with commas between them."""
+    resolvers: str = ",".join(KNOWN)
+    """Who is asked about pages of video sites, in this order; nobody where it is empty."""
+    generic: bool = False
+    """Whether yt-dlp may guess at pages of sites that it does not know."""
+    cookies: str = ""
+    """Folder with a file of cookies (Netscape's format) for each tenant: `<tenant>.txt`."""
+    resolving: float = 30.0
+    """Seconds that the resolvers may take."""
     height: int = 720
     """Lines of the largest picture that is taken from a multivariant playlist."""
     patience: float = 60.0
     """Seconds without a new segment after which a source has ended."""
     start: float = 12.0
     """Seconds in which a source must deliver its first segment."""
+    rtmp: str = ""
+    """`host:port` at which an encoder publishes the stream `rtmp:NAME` as rtmp://host:port/live/NAME; nowhere where it
+    is empty. The name is no secret: keep the port inside, or put a media server with keys in front."""
+    srt: str = ""
+    """`host:port` at which the stream `srt:NAME` is published by SRT; it needs ffmpeg."""
+    publisher: float = 600.0
+    """Seconds that a first publisher is waited for."""
     timeout: float = 10.0
     """Seconds that one request may take."""
     chunk: float = 0.5
@@ -118,7 +136,8 @@ class Downloader:
     async def run(self, source: Source) -> AsyncGenerator[Emission, None]:
         """Emissions up to the end of the source, or to a stop; raises Unusable."""
         feed, state = Feed(source), self._state
-        deadline = time.time() + self._settings.start + 2
+        settings = self._settings
+        deadline = time.time() + (settings.publisher if isinstance(source, Push) else settings.start + 2)
         try:
             while not await self._stopped():
                 if self._full():
@@ -223,6 +242,20 @@ class Downloader:
         return [*sound, segment, Head(stream=self._stream, until=state.until, head=head)]
 
 
+def sites(settings: Settings, policy: guard.Policy, tenant: str) -> Sites:
+    """The resolvers for one tenant, with its cookies where it has some."""
+    path = Path(settings.cookies) / f"{tenant}.txt"
+    known = settings.cookies and tenant and Path(tenant).name == tenant and path.is_file()
+    return Sites(
+        policy,
+        resolvers=[name for name in settings.resolvers.split(",") if name in KNOWN],
+        cookies=str(path.resolve()) if known else "",
+        height=settings.height,
+        generic=settings.generic,
+        limit=settings.resolving,
+    )
+
+
 def create(settings: Settings | None = None) -> Service:
     """Build the service; raises ValueError for an exception of the guard that is not host:port."""
     settings = settings or Settings()
@@ -238,16 +271,16 @@ def create(settings: Settings | None = None) -> Service:
         if state.over is None:
             try:
                 async with guard.session(policy, settings.timeout) as client:
-                    source = await resolve(
-                        context.record.url,
+                    ways = Ways(
                         client,
                         policy,
-                        state.cursor,
-                        folder=settings.files,
-                        height=settings.height,
-                        patience=settings.patience,
-                        start=settings.start,
+                        sites(settings, policy, context.record.tenant),
+                        settings.files,
+                        settings.patience,
+                        settings.start,
+                        {"rtmp": settings.rtmp, "srt": settings.srt},
                     )
+                    source = await resolve(context.record.url, ways, state.cursor)
                     async with aclosing(downloader.run(source)) as emissions:
                         async for emission in emissions:
                             yield emission

@@ -1,6 +1,8 @@
 """The HTTP API under /v1."""
 
+import math
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, Literal
 
@@ -9,6 +11,7 @@ from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.types import Message as Received
 
+from services.ingest import served, streams
 from services.ingest.bodies import (
     LanguageList,
     Links,
@@ -18,14 +21,22 @@ from services.ingest.bodies import (
     StreamPatch,
     StreamRequest,
     StreamView,
+    UsageView,
 )
 from services.ingest.door import Bus, Door
 from services.ingest.feed import follow
-from services.ingest.keys import Keys, bearer
-from services.ingest.problems import MEDIA_TYPE, Problem, ProblemDocument
-from shared.context import Record
+from services.ingest.keys import Key, Keys, bearer
+from services.ingest.limits import Rate
+from services.ingest.problems import HEADERS, MEDIA_TYPE, Problem, ProblemDocument
+from services.ingest.served import lookup
+from services.ingest.transcript import MEDIA_TYPES, Format, Transcript, transcript, written
+from services.ingest.usage import Usage
+from shared.context import Event, Record
 from shared.status import Status
 
+TAG = r"^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|\d{3}))?)?$"
+"""A language tag, or nothing."""
+SUBTITLES = (MEDIA_TYPES["srt"], MEDIA_TYPES["vtt"])
 REMEMBERED = 256
 """Streams whose status is kept, so that a second look folds only what is new."""
 
@@ -67,7 +78,9 @@ def limited(most: int) -> type[APIRoute]:
                         raise Problem(413, "too-large", f"Send at most {most} bytes: fewer terms, or shorter ones.")
                     return message
 
-                return await handle(Request(request.scope, receive))
+                response = await handle(Request(request.scope, receive))
+                response.headers.update(HEADERS)
+                return response
 
             return counted
 
@@ -87,7 +100,26 @@ def links(stream: str) -> Links:
         watch=f"/watch/{stream}",
         dashboard=f"/dashboard?stream={stream}",
         events=f"/v1/streams/{stream}/events",
+        transcript=f"/v1/streams/{stream}/transcript",
     )
+
+
+async def told(bus: Bus, stream: str) -> list[Event]:
+    """Returns all events of a stream that are still kept, about the last 4,000."""
+    found: list[Event] = []
+    while events := await bus.events(stream, found[-1].id if found else "0"):
+        found += events
+    return found
+
+
+def spoken_in(record: Record, language: str) -> str:
+    """Returns a language of a stream, "" for the one that is spoken; raises Problem for one that it does not have."""
+    known = (record.source_language, *record.languages)
+    found = lookup(served.tag(language), known) if language else record.source_language
+    if found is None:
+        advice = f"This stream has no {language}. Ask for one of {', '.join(known)}, or add it with PATCH."
+        raise Problem(422, "language-not-dubbed", advice, languages=list(known))
+    return found
 
 
 def view(record: Record) -> StreamView:
@@ -119,21 +151,37 @@ def view(record: Record) -> StreamView:
     )
 
 
-def router(door: Door, bus: Callable[[], Bus], keys: Keys, require_key: bool, largest: int) -> APIRouter:
-    """Returns the API; `largest` is the most bytes of a request's body."""
+def router(
+    door: Door,
+    bus: Callable[[], Bus],
+    keys: Keys | None,
+    largest: int,
+    rate: Rate | None = None,
+    usage: Usage | None = None,
+) -> APIRouter:
+    """Returns the API; without `keys` everybody may call, and `largest` is the most bytes of a request's body."""
+    rate, usage = rate or Rate(0), usage or Usage()
 
-    def tenant(authorization: Annotated[str | None, Header()] = None) -> str:
-        if not require_key:
-            return ""
-        owner = keys.tenant(bearer(authorization))
-        if owner is None:
+    async def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
+        key = Key("") if keys is None else keys.find(bearer(authorization))
+        if key is None:
             advice = 'Send a header "Authorization: Bearer KEY" with a key that the operator of this server gave you.'
             raise Problem(401, "key-needed", advice, headers={"WWW-Authenticate": "Bearer"})
-        return owner
+        if not key.may(request.method):
+            advice = "This key may look at streams, not start, change or end them. Use a key that may write."
+            raise Problem(403, "key-only-reads", advice)
+        if wait := rate.wait(key.hashed.hex(), time.monotonic()):
+            advice = (
+                f"This key may ask {rate.a_minute:.0f} times a minute. Ask again in {math.ceil(wait)} s, less often."
+            )
+            raise Problem(429, "too-many-requests", advice, headers={"Retry-After": str(math.ceil(wait))})
+        usage.requests.labels(key.tenant).inc()
+        return key.tenant
 
-    Tenant = Annotated[str, Depends(tenant)]
+    Tenant = Annotated[str, Depends(caller)]
     Stream = Annotated[str, Path(max_length=64, examples=["5f0c2a9d71be"])]
-    api = APIRouter(prefix="/v1", tags=["streams"], route_class=limited(largest), responses=documented(401))
+    always = documented(401, 403, 429, 500)
+    api = APIRouter(prefix="/v1", tags=["streams"], route_class=limited(largest), responses=always)
     statuses = Statuses(bus)
 
     async def detail(record: Record) -> StreamDetail:
@@ -150,7 +198,12 @@ def router(door: Door, bus: Callable[[], Bus], keys: Keys, require_key: bool, la
     )
     async def start_stream(asked: StreamRequest, tenant: Tenant, response: Response) -> StreamView:
         """Starts dubbing a stream, or joins the running one of the same URL with the union of the languages."""
-        record, new = await door.start(asked, tenant)
+        try:
+            record, new = await door.start(asked, tenant)
+        except Problem as refusal:
+            usage.starts.labels(tenant, refusal.kind).inc()
+            raise
+        usage.starts.labels(tenant, "new" if new else "joined").inc()
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/v1/streams/{record.stream}"
         return view(record)
@@ -189,6 +242,47 @@ def router(door: Door, bus: Callable[[], Bus], keys: Keys, require_key: bool, la
             for voices in [offered.voices_of(target)]
         ]
         return LanguageList(spoken=sorted(offered.sources()), detects=offered.detects, pairs=pairs)
+
+    @api.get(
+        "/streams/{stream}/transcript",
+        response_model=Transcript,
+        responses={
+            200: {
+                "description": "The transcript",
+                "content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in SUBTITLES},
+            },
+            **documented(404, 422),
+        },
+    )
+    async def download_transcript(
+        stream: Stream,
+        tenant: Tenant,
+        language: Annotated[
+            str, Query(max_length=35, pattern=TAG, description="One of the stream's languages; else what is spoken.")
+        ] = "",
+        form: Annotated[Format, Query(alias="format")] = "json",
+    ) -> Response:
+        """Downloads what was said, as far as it is still kept: about the last 4,000 events, some minutes.
+
+        `since` (in WebVTT a note) is the media time from which on nothing is missing.
+        """
+        _, record = await door.find(stream, tenant)
+        wanted = spoken_in(record, language)
+        text = written(transcript(record, wanted, await told(bus(), stream)), form)
+        name = f'attachment; filename="{record.stream}.{wanted}.{form}"'
+        return Response(text, media_type=MEDIA_TYPES[form], headers={"Content-Disposition": name})
+
+    @api.get("/usage", tags=["usage"])
+    async def show_usage(tenant: Tenant) -> UsageView:
+        """Shows what the tenant has running, and how much it may have."""
+        running = [record for record in await door.all(tenant) if streams.running(record)]
+        return UsageView(
+            streams=len(running),
+            most_streams=door.quota.streams or None,
+            languages=sum(len(record.languages) for record in running),
+            most_languages=door.quota.languages or None,
+            requests_a_minute=rate.a_minute or None,
+        )
 
     async def known(stream: Stream, tenant: Tenant) -> str:
         await door.find(stream, tenant)

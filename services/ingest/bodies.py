@@ -81,6 +81,7 @@ class Links(BaseModel):
     watch: str
     dashboard: str
     events: str
+    transcript: str
 
 
 class StreamView(BaseModel):
@@ -152,3 +153,13 @@ class LanguageList(BaseModel):
     detects: bool
     """Whether `auto` may be asked for."""
     pairs: list[Pair]
+
+
+class UsageView(BaseModel):
+    """What a tenant has running, and how much it may have; null: as much as it likes."""
+
+    streams: int
+    most_streams: int | None
+    languages: int
+    most_languages: int | None
+    requests_a_minute: float | None

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from services.ingest import streams
 from services.ingest.bodies import MOST_LANGUAGES, StreamPatch, StreamRequest
+from services.ingest.limits import Quota
+from services.ingest.load import overload
 from services.ingest.problems import Problem
 from services.ingest.served import AUTO, Served, lookup, served
 from shared.context import Casting, Event, Offer, Record
@@ -39,10 +41,20 @@ class Bus(Protocol):
 class Door:
     """The streams of all tenants, as far as a tenant may see them."""
 
-    def __init__(self, bus: Callable[[], Bus], guard: Guard, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        bus: Callable[[], Bus],
+        guard: Guard,
+        clock: Callable[[], float],
+        quota: Quota | None = None,
+        behind: float = 0.0,
+    ) -> None:
+        """`behind`: how many of its delays a running stream may be behind before new ones are refused; 0: any."""
         self._bus = bus
         self._guard = guard
         self._clock = clock
+        self.quota = quota or Quota()
+        self._behind = behind
 
     async def served(self) -> Served:
         """Returns what the running engines serve together."""
@@ -51,7 +63,8 @@ class Door:
     async def start(self, asked: StreamRequest, tenant: str) -> tuple[Record, bool]:
         """Starts a stream or joins the tenant's running one of the same URL; returns its record and whether it is new.
 
-        Raises Problem for a URL that must not be fetched and for languages that no engine serves.
+        Raises Problem for a URL that must not be fetched, for languages that no engine serves, for more than the
+        tenant may have, and for a new stream while the mesh is behind with those that it has.
         """
         record = await self._asked(asked, tenant)
         key, instead_of = streams.digest(tenant, asked.url), ""
@@ -60,6 +73,7 @@ class Door:
             found = await self._bus().record(owner)
             if found is None:
                 begun = record.model_copy(update={"stream": owner})
+                await self._room(begun)
                 if await self._bus().post(begun, "", StreamStarted(stream=owner, until=0.0)):
                     log.info("Stream started", extra={"stream": owner})
                     return begun, True
@@ -69,6 +83,7 @@ class Door:
                 instead_of = owner
                 continue
             joined = self._joined(running, record, await self.served())
+            await self._grown(running, joined)
             if joined == running or await self._bus().post(joined, version):
                 return joined, False
         raise busy()
@@ -94,6 +109,7 @@ class Door:
                 advice = "This stream is over. POST its URL to /v1/streams to start it again."
                 raise Problem(409, "stream-over", advice)
             changed = patched(record, patch, offered)
+            await self._grown(record, changed)
             if changed == record or await self._bus().post(changed, version):
                 return changed
         raise busy()
@@ -109,6 +125,20 @@ class Door:
                 log.info("Stream stopped", extra={"stream": stream})
                 return
         raise busy()
+
+    async def _room(self, wanted: Record) -> None:
+        records = await self._bus().records()
+        self.quota.check(wanted, (record for record in records if record.tenant == wanted.tenant))
+        if why := await overload(self._bus(), records, self._behind, self._clock()):
+            advice = (
+                f"No new stream is taken, so that those that run stay on time: {why}. Send this again in a minute;"
+                " the operator can add replicas of that stage."
+            )
+            raise Problem(429, "overloaded", advice, headers={"Retry-After": "60"})
+
+    async def _grown(self, before: Record, after: Record) -> None:
+        if len(after.languages) > len(before.languages):
+            Quota(languages=self.quota.languages).check(after, await self.all(after.tenant))
 
     async def _asked(self, asked: StreamRequest, tenant: str) -> Record:
         try:

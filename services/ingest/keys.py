@@ -5,32 +5,54 @@ import hmac
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["read", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key."""
+
+    tenant: str
+    scope: Scope = "write"
+    """read: look at streams; write: start, change and end them as well."""
+    hashed: bytes = b""
+    """SHA-256."""
+
+    def may(self, method: str) -> bool:
+        """Whether this key may make requests with this HTTP method."""
+        return self.scope == "write" or method in ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Tenants and the SHA-256 hashes of their keys."""
+    """All keys that open the door."""
 
-    hashes: tuple[tuple[str, bytes], ...] = ()
+    known: tuple[Key, ...] = ()
 
-    def tenant(self, key: str) -> str | None:
-        """Returns whose key this is; takes the same time whichever hash it is compared with."""
-        offered = hashlib.sha256(key.encode()).digest()
-        found = [tenant for tenant, known in self.hashes if hmac.compare_digest(known, offered)]
+    def find(self, offered: str) -> Key | None:
+        """Returns what is known of a key; takes the same time whichever one it is compared with."""
+        hashed = hashlib.sha256(offered.encode("utf-8", "surrogateescape")).digest()
+        found = [key for key in self.known if hmac.compare_digest(key.hashed, hashed)]
         return found[0] if found else None
 
 
 def keys(listed: Iterable[str]) -> Keys:
-    """Returns the keys of a list of `tenant=hash`, each hash a SHA-256 in hexadecimal; raises ValueError for others."""
+    """Returns the keys of a list of `tenant=hash` and `tenant:read=hash`; raises ValueError for anything else."""
     return Keys(tuple(_entry(entry) for entry in listed))
 
 
-def _entry(entry: str) -> tuple[str, bytes]:
-    tenant, _, hashed = entry.strip().partition("=")
+def _entry(entry: str) -> Key:
+    owner, _, hashed = entry.strip().partition("=")
+    tenant, colon, scope = owner.partition(":")
     known = bytes.fromhex(hashed) if tenant else b""
-    if len(known) != hashlib.sha256().digest_size:
-        raise ValueError("An entry of INGEST_KEYS is a tenant, an equals sign and a SHA-256 in hexadecimal.")
-    return tenant, known
+    if len(known) != hashlib.sha256().digest_size or (colon and scope not in ("read", "write")):
+        raise ValueError(
+            "An entry of INGEST_KEYS is a tenant, :read where the key may only look, an equals sign and a SHA-256 in"
+            " hexadecimal."
+        )
+    return Key(tenant, "read" if scope == "read" else "write", known)
 
 
 def bearer(authorization: str | None) -> str:

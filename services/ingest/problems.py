@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 MEDIA_TYPE = "application/problem+json"
+HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""Of every answer of the API: it is for its caller alone, and never a page."""
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
@@ -54,7 +56,7 @@ def document(status: int, detail: str, kind: str = "", **more: object) -> dict[s
 
 def respond(body: dict[str, object], status: int, headers: dict[str, str] | None = None) -> JSONResponse:
     """Returns a problem document as a response."""
-    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(body, status, {**HEADERS, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 async def problem(_: Request, error: Problem) -> Response:

@@ -4,12 +4,14 @@ import logging
 import time
 from pathlib import PurePosixPath
 
+from fastapi import APIRouter
 from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.ingest import api, problems
+from services.ingest import api, problems, usage
 from services.ingest.door import Door, Guard
 from services.ingest.keys import keys, loopback
+from services.ingest.limits import Quota, Rate
 from shared import guard
 from shared.bus import Service
 
@@ -24,13 +26,22 @@ class Settings(BaseSettings):
     )
 
     keys: str = ""
-    """API keys: `tenant=hash` with commas between, each hash the SHA-256 of a key in hexadecimal."""
+    """API keys: `tenant=hash` with commas between, each hash the SHA-256 of a key in hexadecimal; `tenant:read=hash`
+    for a key that may look and change nothing."""
     require_key: bool | None = None
     """Whether calls need a key; unset: only where the server is reached from other machines (see HOST)."""
     host: str = Field(default="127.0.0.1", validation_alias="HOST")
     """Address of the HTTP port."""
     body_limit: int = 1 << 20
     """Bytes of the largest request body."""
+    rate: float = Field(default=600.0, ge=0)
+    """Requests a minute that a key may make in each process; 0: any number."""
+    quota_streams: int = Field(default=0, ge=0)
+    """Streams that a tenant may have at a time; 0: any number."""
+    quota_languages: int = Field(default=0, ge=0)
+    """Languages that a tenant may have at a time, over all its streams; 0: any number."""
+    behind: float = Field(default=1.5, ge=0)
+    """New streams are refused while a stage is this many delays behind the head of a running live stream; 0: never."""
     allow: str = Field(default="", validation_alias=AliasChoices("INGEST_ALLOW", "DOWNLOADER_ALLOW"))
     """Inner addresses that streams may be fetched from: exact `host:port` pairs with commas."""
     files: str = Field(default="", validation_alias=AliasChoices("INGEST_FILES", "DOWNLOADER_FILES"))
@@ -67,10 +78,17 @@ def create(settings: Settings | None = None) -> Service:
     """Builds the API; it needs no engine and takes no turn."""
     settings = settings or Settings()
     service = Service("ingest")
-    door = Door(lambda: service.bus, checked(guard.Policy.parse(settings.allow), settings.files), time.time)
+    quota = Quota(settings.quota_streams, settings.quota_languages)
+    check = checked(guard.Policy.parse(settings.allow), settings.files)
+    door = Door(lambda: service.bus, check, time.time, quota, settings.behind)
     known = keys(filter(None, settings.keys.split(",")))
-    if settings.closed and not known.hashes:
+    if settings.closed and not known.known:
         log.warning("API keys are needed and none is set: every call is refused; set INGEST_KEYS")
-    service.router = api.router(door, lambda: service.bus, known, settings.closed, settings.body_limit)
+    opened, counted = known if settings.closed else None, usage.Usage()
+    service.router = APIRouter()
+    service.router.include_router(
+        api.router(door, lambda: service.bus, opened, settings.body_limit, Rate(settings.rate), counted)
+    )
+    service.router.include_router(usage.router(counted))
     service.exception_handlers = dict(problems.handlers)
     return service

@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SEGMENTER_", use_attribute_docstrings=True)
 
     engine: str = "embedded"
-    """embedded: pauses and a lexical prior."""
+    """embedded: a small model of English words and pauses."""
     pause: float = 0.6
     """Seconds of silence that end a sentence; half as long again where the longest sentence has 12 s or more."""
     slots: int = 8

@@ -64,14 +64,28 @@ def gain(spans: Sequence[Span], start: int, end: int, duck: Duck) -> NDArray[np.
             joined[-1] = Span(last.start, max(last.end, span.end), last.known)
         else:
             joined.append(span)
-    time = np.arange(start, end)
-    depth = np.zeros(end - start)
+    level = np.ones(end - start, np.float32)
     for span in joined:
-        fall = max(span.start - duck.attack * VOICE, span.known)
-        before = (time - fall) / (duck.attack * VOICE)
-        after = 1 - (time - span.end) / (duck.release * VOICE)
-        depth = np.maximum(depth, np.clip(np.minimum(before, after), 0, 1))
-    return np.power(10.0, duck.depth / 20 * depth).astype(np.float32)
+        _step_back(level, start, max(span.start - round(duck.attack * VOICE), span.known), span.end, duck)
+    return level
+
+
+def _step_back(level: NDArray[np.float32], start: int, fall: int, rise: int, duck: Duck) -> None:
+    """Lower `level`, whose first sample is `start`, to a trapezoid: down from `fall` on, up again from `rise` on."""
+    bottom, over = fall + round(duck.attack * VOICE), rise + round(duck.release * VOICE)
+    # The bottom is a constant: powers are computed for the slopes alone.
+    parts = [(fall, bottom), (bottom, rise), (rise, over)] if bottom <= rise else [(fall, over)]
+    for low, high in parts:
+        low, high = max(low, start), min(high, start + len(level))
+        if low >= high:
+            continue
+        part = level[low - start : high - start]
+        if bottom <= low and high <= rise:
+            np.minimum(part, np.float32(10 ** (duck.depth / 20)), out=part)
+            continue
+        time = np.arange(low, high)
+        share = np.minimum((time - fall) / (bottom - fall), (over - time) / (over - rise))
+        np.minimum(part, np.power(10.0, duck.depth / 20 * np.clip(share, 0, 1)).astype(np.float32), out=part)
 
 
 def voice(clips: Sequence[Spoken], start: int, end: int) -> Stereo:
@@ -89,8 +103,9 @@ def voice(clips: Sequence[Spoken], start: int, end: int) -> Stereo:
 def voice_over(original: ReadPcm, clips: Sequence[Spoken], start: int, end: int, duck: Duck) -> Stereo:
     """Clips over the ducked original, samples [start, end); without clips it is the original, bit for bit."""
     level = gain([clip.span for clip in clips], start, end, duck)
-    mixed: Stereo = original(start, end) * level + voice(clips, start, end)
-    return np.clip(mixed, -1, 1).astype(np.float32, copy=False)
+    mixed = original(start, end) * level
+    mixed += voice(clips, start, end)
+    return np.clip(mixed, -1, 1, out=mixed)
 
 
 def level(pcm: Stereo) -> float | None:

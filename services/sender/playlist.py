@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from services.sender.encode import FRAME, frames_of
 from services.sender.languages import name
-from shared.audio import TICKS
+from shared.audio import TICKS, VOICE
 from shared.context import Row
 from shared.messages import Sealed
 
@@ -152,10 +153,19 @@ def _entry(sealed: Sealed, rendition: str, init: str) -> list[str]:
         lines.append(f'#EXT-X-MAP:URI="{_file(here)}"')
     return [
         *lines,
-        f"#EXT-X-PROGRAM-DATE-TIME:{stamp(sealed.date)}",
+        f"#EXT-X-PROGRAM-DATE-TIME:{stamp(_date(sealed, rendition))}",
         f"#EXTINF:{sealed.duration / TICKS:.5f},",
         _file(sealed.objects[rendition]),
     ]
+
+
+def _date(sealed: Sealed, rendition: str) -> float:
+    """Epoch seconds of the first frame: sound that we code starts on the frame grid, up to 21 ms after the picture."""
+    ours = rendition in sealed.inits and not _file(sealed.objects[rendition]).startswith(("v", "o-"))
+    if not ours:
+        return sealed.date
+    first = frames_of(sealed.start, sealed.start + sealed.duration).start * FRAME
+    return sealed.date + first / VOICE - sealed.start / TICKS
 
 
 def stamp(time: float) -> str:

@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     slots: int = 8
     """Streams that one process packages at the same time."""
     hlsjs: str = "node_modules/hls.js/dist/hls.min.js"
-    """The player library of the watch page; a copy in web/ is used where this file is missing."""
+    """The player library of the watch page, from the project's folder; a copy in web/ is used where it is missing."""
+    memory: int = 64
+    """Megabytes of media that a process keeps in RAM for viewers."""
 
 
 class SenderState(State):
@@ -80,8 +82,11 @@ def create(settings: Settings | None = None) -> Service:
     service = Service("sender", Limits(slots=settings.slots))
     store = open_store(settings.store)
     publisher = Publisher(store, clean=settings.clean)
-    web = Path(__file__).parent / "web"
-    service.router = serving.router(lambda: service.bus, store, settings.window, web, Path(settings.hlsjs))
+    here = Path(__file__)
+    hlsjs = here.parents[2] / settings.hlsjs
+    service.router = serving.router(
+        lambda: service.bus, store, settings.window, here.parent / "web", hlsjs, settings.memory << 20
+    )
 
     async def seal(message: Message, state: SenderState, record: Record) -> AsyncIterator[Out]:
         timeline, stream, live = state.timeline, message.stream, record.live is not False
@@ -179,7 +184,7 @@ def _speaker(record: Record, speaker: int | None) -> str:
         return ""
     who = record.merged.get(str(speaker), str(speaker))
     casting = record.casting.get(who)
-    return casting.name if casting and casting.name else f"Speaker {who}"
+    return casting.name if casting and casting.name else f"Speaker {int(who) + 1}"
 
 
 def _joined(rows: list[Row], newest: list[Sealed]) -> list[Row]:

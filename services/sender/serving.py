@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from services.sender import playlist
+from services.sender.hot import Hot
 from services.sender.playlist import Kind, Variant
 from services.sender.publish import kept, spoken
 from shared.audio import TICKS
@@ -25,6 +26,11 @@ from shared.store import Missing, Store
 PLAYLIST = "application/vnd.apple.mpegurl"
 TYPES = {"m4s": "video/mp4", "mp4": "video/mp4", "vtt": "text/vtt; charset=utf-8"}
 OPEN = {"Access-Control-Allow-Origin": "*"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "media-src 'self' blob: data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+GUARDED = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 FOREVER = "public, max-age=31536000, immutable"
 STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.[a-z0-9.]+")
@@ -97,13 +103,15 @@ class Views:
             await self._bus().want(stream, language)
 
 
-def router(bus: Callable[[], Outside], store: Store, window: float, web: Path, hlsjs: Path) -> APIRouter:
-    """The HTTP side: /hls/{stream}/..., /watch/{stream} and /web/..."""
-    made, views = APIRouter(tags=["playback"]), Views(bus, window)
+def router(
+    bus: Callable[[], Outside], store: Store, window: float, web: Path, hlsjs: Path, memory: int = 64 << 20
+) -> APIRouter:
+    """The HTTP side: /hls/{stream}/..., /watch/{stream} and /web/...; `memory` bytes of objects are kept in RAM."""
+    made, views, hot = APIRouter(tags=["playback"]), Views(bus, window), Hot(store, memory)
 
-    @made.get("/hls/{stream}/{name}", response_class=Response)
-    async def hls(stream: str, name: str, request: Request) -> Response:
+    async def hls(request: Request) -> Response:
         """A playlist or an object of a stream: master.m3u8, <rendition>.m3u8, and what they name."""
+        stream, name = request.path_params["stream"], request.path_params["name"]
         if not STREAM.fullmatch(stream) or not FILE.fullmatch(name):
             return _problem("There is no such name.")
         stem, _, suffix = name.rpartition(".")
@@ -112,7 +120,7 @@ def router(bus: Callable[[], Outside], store: Store, window: float, web: Path, h
         if suffix not in TYPES:
             return _problem("There is no such object.")
         try:
-            body = await store.get(f"{stream}/{name}")
+            body = await hot.get(f"{stream}/{name}")
         except Missing:
             return _problem("This object does not exist, or no longer.")
         kind = (
@@ -121,6 +129,9 @@ def router(bus: Callable[[], Outside], store: Store, window: float, web: Path, h
             else TYPES[suffix].replace("video", "audio")
         )
         return _answer(request, body, kind, FOREVER, text=suffix == "vtt")
+
+    # A plain route: FastAPI's own would double the cost of a request, and this is where the requests are.
+    made.add_route("/hls/{stream}/{name}", hls, methods=["GET", "HEAD"], include_in_schema=False)
 
     async def _playlist(stream: str, rendition: str, request: Request) -> Response:
         view = await views.look(stream)
@@ -147,7 +158,7 @@ def router(bus: Callable[[], Outside], store: Store, window: float, web: Path, h
 
     @made.get("/watch/{stream}", response_class=FileResponse, include_in_schema=False)
     async def watch(stream: str) -> Response:
-        return FileResponse(web / "watch.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(web / "watch.html", headers={**GUARDED, "Cache-Control": "no-cache"})
 
     @made.get("/web/{file}", response_class=FileResponse, include_in_schema=False)
     def asset(file: str) -> Response:
@@ -156,7 +167,8 @@ def router(bus: Callable[[], Outside], store: Store, window: float, web: Path, h
             path = hlsjs
         if not FILE.fullmatch(file) or file.rpartition(".")[2] not in PAGES or not path.is_file():
             return _problem("There is no such file.")
-        return FileResponse(path, media_type=PAGES[file.rpartition(".")[2]], headers={"Cache-Control": "max-age=300"})
+        headers = {**GUARDED, "Cache-Control": "max-age=300"}
+        return FileResponse(path, media_type=PAGES[file.rpartition(".")[2]], headers=headers)
 
     return made
 

@@ -64,6 +64,21 @@ def write(
     return buffer.getvalue()
 
 
+def recording(form: str, codec: str, duration: int) -> bytes:
+    """Sound alone with the same pips, in any codec."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=form) as out:
+        track = cast(av.AudioStream, out.add_stream(codec, rate=RATE, layout="mono"))
+        resampler = av.AudioResampler(format=track.codec_context.format, layout="mono", rate=RATE, frame_size=960)
+        for start in range(0, duration * RATE, RATE):
+            whole = av.AudioFrame.from_ndarray(tone(start, start + RATE), format="fltp", layout="mono")
+            whole.sample_rate, whole.pts, whole.time_base = RATE, start, Fraction(1, RATE)
+            for frame in resampler.resample(whole):
+                out.mux(track.encode(frame))
+        out.mux(track.encode(None))
+    return buffer.getvalue()
+
+
 @cache
 def transport(number: int, length: float = 1.0, picture: bool = True, sound: bool = True) -> bytes:
     """Segment `number` of a transport stream."""
@@ -123,9 +138,17 @@ class Bench:
     """Calls the handler as the bus would; the sender is as fast as the source."""
 
     def __init__(self, origin: Origin, files: Path, url: str, **settings: object) -> None:
-        values = {"allow": origin.pair, "files": str(files), "patience": 1.0, "start": 2.0} | settings
+        values = {
+            "allow": origin.pair,
+            "files": str(files),
+            "patience": 1.0,
+            "start": 2.0,
+            "resolvers": "",
+            "resolving": 90,
+        } | settings
         self.service = create(Settings.model_validate(values))
-        self.record = Record(stream="s", url=url, delay=1.0)
+        # Objects in memory outlive a test, and what is there is not written again.
+        self.record = Record(stream="s" if url.startswith("http") else f"s-{id(self)}", url=url, delay=1.0)
         self.state = DownloaderState()
         self.inbox = Inbox()
         self.sealed = 0.0

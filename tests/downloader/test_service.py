@@ -15,7 +15,7 @@ from shared.audio import EAR, to_pcm
 from shared.context import Pcm
 from shared.messages import AudioChunk, End, Gap, Head, MediaSegment
 from shared.store import open_store
-from tests.downloader.broadcast import Bench, Origin, playlist, transport, write
+from tests.downloader.broadcast import Bench, Origin, playlist, recording, transport, write
 
 Build = Callable[..., Bench]
 T = TypeVar("T")
@@ -298,6 +298,49 @@ async def test_a_file_is_cut_at_its_key_pictures(bench: Build, tmp_path: Path, p
     assert segments[-1].end == pytest.approx(17 * 90_000, abs=4000)
     assert pips(heard(said)) == pytest.approx(range(7), abs=0.03)
     assert (running.record.live, running.record.title) == (False, "talk")
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "flac", "libopus"])
+async def test_sound_that_players_do_not_take_is_coded_anew(bench: Build, tmp_path: Path, codec: str) -> None:
+    form = {"pcm_s16le": "wav", "flac": "flac", "libopus": "ogg"}[codec]
+    (tmp_path / f"talk.{form}").write_bytes(recording(form, codec, 7))
+    running = bench(f"file:talk.{form}")
+    await running.run(die_after=2)
+    said = await running.run()
+    consistent(said)
+    assert pips(heard(said)) == pytest.approx(range(7), abs=0.03)
+    segments = of(MediaSegment, said)
+    assert {segment.audio.codec for segment in segments if segment.audio} == {"mp4a.40.2"}
+    assert segments[-1].end == pytest.approx(17 * 90_000, abs=9000)
+
+
+async def test_a_gap_that_the_source_declares_is_lost_without_asking(origin: Origin, bench: Build) -> None:
+    serve(origin, 4, before={2: "#EXT-X-GAP"})
+    said = await bench("live.m3u8").run()
+    consistent(said)
+    (gap,) = of(Gap, said)
+    assert (gap.start, gap.end) == pytest.approx((12, 13), abs=0.001)
+    assert "slot2.ts" not in origin.asked
+
+
+SPANS = {
+    'CLASS="twitch-stitched-ad",DURATION=1.0': True,
+    'CLASS="twitch-stitched-ad",PLANNED-DURATION=1.0': True,
+    'CLASS="com.apple.hls.interstitial",END-DATE="2026-01-01T00:00:03Z"': True,
+    "SCTE35-OUT=0xFC30,DURATION=1.0": True,
+    'CLASS="twitch-session",DURATION=1.0': False,
+    'CLASS="ad"': False,
+}
+
+
+@pytest.mark.parametrize("attributes", SPANS)
+async def test_a_date_range_marks_an_advertisement(origin: Origin, bench: Build, attributes: str) -> None:
+    span = f'#EXT-X-DATERANGE:ID="a",START-DATE="2026-01-01T00:00:02Z",{attributes}'
+    serve(origin, 4, before={0: f"{span}\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z"})
+    said = await bench("live.m3u8").run()
+    marked = [segment.advert for segment in of(MediaSegment, said)]
+    assert marked == [False, False, SPANS[attributes], False]
+    assert any(chunk.advert for chunk in of(AudioChunk, said)) == SPANS[attributes]
 
 
 async def test_a_file_is_not_read_far_ahead_of_what_is_sealed(bench: Build, tmp_path: Path) -> None:

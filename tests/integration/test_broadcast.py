@@ -17,6 +17,7 @@ from loadtest.origin import PROGRAMME, Segments
 from loadtest.presentation import Presentation
 from loadtest.processes import ALL_IN_ONE, mesh
 from loadtest.scores import wer
+from shared.audio import Pcm
 from shared.messages import Clip, Utterance
 
 MISSING = [name for name in ("flite", "espeak-ng", "lt-proc") if shutil.which(name) is None]
@@ -136,5 +137,5 @@ def test_subtitles_carry_the_sentences_at_their_times(run: Run) -> None:
         assert any(abs(cue.start - each.start) < 0.1 for cue in said)
 
 
-def _level(pcm: np.ndarray) -> float:  # type: ignore[type-arg]
+def _level(pcm: Pcm) -> float:
     return float(10 * np.log10(np.mean(np.square(pcm)) + 1e-12))

@@ -1,13 +1,16 @@
 import re
+from datetime import datetime
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sender.playlist import Kind, Variant, media_playlist, menu, multivariant, target_of, window
-from shared.audio import BASE, TICKS
+from shared.audio import BASE, TICKS, VOICE
 from shared.context import Row
 from shared.messages import Sealed
+
+DATE = "#EXT-X-PROGRAM-DATE-TIME:"
 
 
 @st.composite
@@ -73,14 +76,31 @@ def test_numbers_only_grow_and_every_segment_keeps_its_own(rows: list[Row], seco
 
 
 @given(logs(), st.floats(1, 30))
-def test_all_renditions_agree_on_numbers_tags_and_dates(rows: list[Row], seconds: float) -> None:
+def test_all_renditions_agree_on_numbers_and_tags(rows: list[Row], seconds: float) -> None:
     shown = window(rows, seconds)
 
     def skeleton(rendition: str) -> list[str]:
         text = media_playlist(shown, rendition, 4)
-        return [line for line in text.splitlines() if line.startswith("#") and not line.startswith("#EXT-X-MAP")]
+        return [
+            line for line in text.splitlines() if line.startswith("#") and not line.startswith(("#EXT-X-MAP", DATE))
+        ]
 
     assert len({tuple(skeleton(name)) for name in rows[0].body.objects}) == 1
+
+
+@given(logs())
+def test_every_date_is_that_of_the_first_frame_to_the_millisecond(rows: list[Row]) -> None:
+    def dates(rendition: str) -> list[float]:
+        text = media_playlist(rows, rendition, 4)
+        return [datetime.fromisoformat(line[len(DATE) :]).timestamp() for line in text.splitlines() if DATE in line]
+
+    assert dates("video") == dates("captions-es")
+    for row, picture, sound in zip(rows, dates("video"), dates("es"), strict=True):
+        assert -1e-3 <= sound - picture <= 1024 / VOICE + 1e-3
+        # Frame k of the grid starts at sample 1024 k; the log's dates are 1 700 000 000 s after media time.
+        frames = (sound - 1_700_000_000) * VOICE / 1024
+        assert abs(frames - round(frames)) * 1024 / VOICE < 1e-3
+        assert abs(picture - row.body.date) < 1e-3
 
 
 @given(logs())

@@ -202,7 +202,7 @@ async def test_captions_name_speaker_and_language_and_are_repeated_in_every_segm
     await sender.say(Translation(**said, language="es", gender=None, wordings=(wording,)), head(18.0))
     for row in sender.rows:
         own = (await sender.store.get(row.objects["captions-en"])).decode()
-        assert "00:00:11.000 --> 00:00:13.500\n<v Speaker 1>Fish &amp; chips" in own
+        assert "00:00:11.000 --> 00:00:13.500\n<v Speaker 2>Fish &amp; chips" in own
         assert "MPEGTS:0\n" in own
         assert "Pescado &lt;frito&gt;" in (await sender.store.get(row.objects["captions-es"])).decode()
 
@@ -348,7 +348,9 @@ async def test_a_finished_stream_is_served_from_the_store_when_the_bus_has_forgo
 
 async def test_the_watch_page_and_its_parts_are_served_and_nothing_else() -> None:
     async with stage().http() as http:
-        assert "text/html" in (await http.get(f"/watch/{STREAM}")).headers["content-type"]
+        page = await http.get(f"/watch/{STREAM}")
+        assert "text/html" in page.headers["content-type"]
+        assert "default-src 'none'" in page.headers["content-security-policy"]
         assert (await http.get("/web/watch.css")).status_code == 200
         assert (await http.get("/web/..%2Fservice.py")).status_code == 404
         assert (await http.get("/web/nothing.js")).status_code == 404

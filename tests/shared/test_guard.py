@@ -2,7 +2,7 @@ import pytest
 from aiohttp import ClientResponseError, InvalidUrlClientError, web
 from aiohttp.test_utils import TestServer
 
-from shared.guard import Policy, Refused, check, fetch, session
+from shared.guard import Policy, Refused, addresses, check, fetch, session
 
 HOSTILE = [
     "file:///etc/hosts",
@@ -48,6 +48,47 @@ HOSTILE = [
     "http://10.0.0.1/",
     "http://100.64.0.1/",
     "http://a.example/" + "a" * 2048,
+    "FILE:///etc/hosts",
+    "data:text/plain,x",
+    "pipe:0",
+    "rtmp://a.example/live",
+    "rtsp://a.example/live",
+    "udp://239.0.0.1:1234",
+    "subfile:,start,0,end,9,,:/etc/hosts",
+    "crypto:http://a.example/",
+    "hls+http://a.example/live.m3u8",
+    "tcp://a.example:80",
+    "http:a.example",
+    "http:///etc/hosts",
+    "http://[::127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[fd00:ec2::254]/latest/",
+    "http://[::]/",
+    "http://0/",
+    "http://0.0.0.0/",
+    "http://0x7f000001/",
+    "http://017700000001/",
+    "http://127.0.1/",
+    "http://192.168.1.1/",
+    "http://172.31.255.255/",
+    "http://198.18.0.1/",
+    "http://255.255.255.255/",
+    "http://224.0.0.251/",
+    "http://metadata.google.internal/",
+    "http://METADATA.GOOGLE.INTERNAL./",
+    "http://kubernetes.default.svc.cluster.local/",
+    "http://a.example:22/",
+    "http://a.example:0/",
+    "http://a.example:-1/",
+    "http://a.example:25/",
+    "http://a.example@127.0.0.1:6379/",
+    "http://127.0.0.1#.a.example/",
+    "http://a.example/\t",
+    "http://\u2488\u2488.a/",
+    "http://./",
+    "http://../",
 ]
 FORBIDDEN = [
     *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
@@ -153,6 +194,35 @@ async def test_each_hop_of_a_redirect_is_checked() -> None:
             with pytest.raises(ClientResponseError):
                 await fetch(client, policy, base + "nothing")
     assert log.count("/loop") == 6
+
+
+async def test_a_redirect_to_a_hostile_url_is_not_followed() -> None:
+    targets = [url for url in HOSTILE if "://" in url and ":///" not in url and url.isascii() and url.isprintable()]
+    targets = [url for url in targets if url != "http://"]
+    asked: list[str] = []
+
+    async def away(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=302, headers={"Location": targets[int(request.path[1:])]})
+
+    app = web.Application()
+    app.router.add_get("/{number:.*}", away)
+    async with TestServer(app) as origin:
+        policy = Policy.parse(f"{origin.host}:{origin.port}")
+        async with session(policy) as client:
+            for number in range(len(targets)):
+                with pytest.raises(Refused):
+                    await fetch(client, policy, str(origin.make_url(f"/{number}")))
+    assert asked == [f"/{number}" for number in range(len(targets))]
+    assert len(asked) >= 60
+
+
+async def test_addresses_for_another_dialler_are_checked_too() -> None:
+    assert await addresses("127.0.0.1", 8801, Policy.parse("127.0.0.1:8801")) == ["127.0.0.1"]
+    assert "127.0.0.1" in await addresses("localhost", 8801, Policy.parse("localhost:8801"))
+    for host, port in (("localhost", 80), ("127.0.0.1", 80), ("127.1", 80), ("8.8.8.8", 22)):
+        with pytest.raises(Refused):
+            await addresses(host, port, Policy())
 
 
 async def test_secrets_stay_with_their_host() -> None:

@@ -17,7 +17,7 @@ from shared.messages import (
     Warned,
     Wording,
 )
-from shared.status import REMEMBERED, SPEAKERS, WARNINGS, Status, spread
+from shared.status import PATHS, REMEMBERED, SPEAKERS, WARNINGS, Status, spread
 
 
 def event(number: int, stage: str, message: Message, lane: str = "s") -> Event:
@@ -201,3 +201,47 @@ def test_a_fold_can_stop_anywhere_and_go_on(told: list[tuple[str, Message]], cut
     for number, (stage, message) in list(enumerate(told))[cut:]:
         half = half.fold(event(number, stage, message, "s~es" if stage == "place" else "s"))
     assert half == whole
+
+
+def translated(number: str) -> tuple[str, Message]:
+    return "translator", Translation(
+        stream="s",
+        until=0.0,
+        language="es",
+        utterance=number,
+        start=0.0,
+        end=1.0,
+        speaker=0,
+        gender="f",
+        wordings=(Wording(text="frase"),),
+    )
+
+
+def test_a_sentence_shows_when_each_stage_was_done_with_it() -> None:
+    status = folded(heard(12.0), ("segmenter", said("1", 10.0)[1]), said("1", 10.0), heard(14.5), translated("1"))
+    # Events are a second apart here: the head has gone on by one when the next is heard, and by no more after that.
+    assert status.paths["1"].steps == {"segmenter": 2.0, "speaker": 2.0, "translator~es": 4.5}
+    status = status.fold(event(9, "place", voiced("1", 10.0)[1], "s~es"))
+    assert status.paths["1"].steps["place~es"] == 4.5
+
+
+def test_a_sentence_that_is_cut_goes_on_as_its_parts() -> None:
+    status = folded(heard(12.0), ("segmenter", said("7", 10.0)[1]), said("7.1", 10.0), said("7.2", 10.5))
+    assert list(status.paths) == ["7.1", "7.2"]
+    assert status.paths["7.1"].steps.keys() == {"segmenter", "speaker"}
+
+
+def test_a_dropped_sentence_says_why() -> None:
+    dropped = "place", Dropped(stream="s", until=0.0, language="es", utterance="1", reason="late")
+    assert folded(said("1", 0.0), dropped).paths["1"].dropped == {"es": "late"}
+
+
+@given(st.lists(st.integers(0, 40)))
+def test_only_the_last_sentences_are_followed(numbers: list[int]) -> None:
+    status = folded(*(said(str(number), float(number)) for number in numbers))
+    assert len(status.paths) <= PATHS
+
+
+def test_a_lane_that_said_nothing_of_late_is_not_at_work() -> None:
+    status = folded(said("1", 0.0), *(heard(float(head)) for head in range(12)))
+    assert (status.silence("speaker"), status.at_work("speaker"), status.at_work("downloader")) == (12.0, False, True)

@@ -25,6 +25,8 @@ def served(app: FastAPI) -> Iterator[str]:
     """Serves an app on a free port of the loopback; yields its URL."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
+        # A page that asks before the server is up waits instead of being refused.
+        door.listen()
         port = door.getsockname()[1]
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})

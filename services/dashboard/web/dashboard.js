@@ -1,5 +1,8 @@
 // The dashboard: a list of streams, and everything about the one in the address.
 
+import { recast } from "./recast.js";
+import { waterfall } from "./waterfall.js";
+
 const at = name => document.getElementById(name);
 const names = new Intl.DisplayNames(["en"], { type: "language" });
 const order = ["ingest", "downloader", "asr", "segmenter", "speaker", "translator", "voice", "place", "sender"];
@@ -94,7 +97,9 @@ function show(status) {
   stages(status);
   timing(status);
   said(status);
+  waterfall(status);
   dubs(status);
+  recast(status);
   draw(status);
 }
 

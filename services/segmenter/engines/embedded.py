@@ -1,29 +1,28 @@
-"""Sentence ends from pauses and a lexical prior, written by hand for English; elsewhere from pauses alone."""
+"""Sentence ends by logistic regression on words and pauses, for English; text that brings its own marks is believed."""
 
 from collections.abc import Sequence
-from math import exp
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
-PRIOR = -2.6
-"""Log-odds of an end after a word of which nothing is known: one word in fourteen."""
-NEWEST = -2.0
-"""Of the last word nothing is known behind it."""
-PAUSED, LONGER = 1.4, 2.0
-"""Log-odds gained by a pause, and by each second of it."""
-UNPAUSED = -1.2
+from services.segmenter.engines.features import features, windows
+
+WEIGHTS = Path(__file__).with_name("english.npz")
+"""2^18 weights in steps of one eight-bit number; fitted, and their origin told, by loadtest/fit_sentence_ends.py."""
 PUNCTUATED = 6.0
+"""Log-odds of an end that a recogniser's own punctuation adds."""
+NEWEST = -2.0
+"""Log-odds of the last word: what comes behind it is worth the wait."""
 STOPS = (".", "?", "!")
 
 
 class Lexicon(BaseModel):
-    """What words say of sentence ends, in log-odds, and of questions and capitals."""
+    """What words say of questions and capitals."""
 
-    seldom: dict[str, float]
-    """Words with which a sentence seldom ends."""
-    starters: dict[str, float]
-    """What a word says of an end before it."""
     questions: frozenset[str]
     """First words of questions, where a person or an auxiliary follows."""
     persons: frozenset[str]
@@ -33,19 +32,30 @@ class Lexicon(BaseModel):
     """Words with a capital."""
 
 
+class Weights(NamedTuple):
+    """Log-odds of an end."""
+
+    steps: NDArray[np.int8]
+    scale: float
+    constant: float
+
+
 class Embedded:
-    """A sum of log-odds; text that brings its own punctuation is believed."""
+    """A sum of log-odds of hashed features."""
 
     def __init__(self) -> None:
         self._lexicon = Lexicon.model_validate_json(Path(__file__).with_name("english.json").read_bytes())
 
     def ends(self, words: Sequence[str], pauses: Sequence[float]) -> list[float]:
         """Probability of an end after each word; pauses are the seconds behind each, 0 where nothing is known."""
-        behind = [*(self._lexicon.starters.get(word.lower(), 0.0) for word in words[1:]), NEWEST]
-        return [
-            1 / (1 + exp(-(PRIOR + self._left(word) + after + _paused(pause))))
-            for word, after, pause in zip(words, behind, pauses, strict=True)
-        ]
+        if not words:
+            return []
+        numbers = features(windows(words), np.asarray(pauses), np.arange(1, len(words) + 1))
+        known = self._weights
+        odds = known.steps[numbers].sum(1, dtype=np.int32) * known.scale + known.constant
+        odds += [PUNCTUATED * word.endswith(STOPS) for word in words]
+        odds[-1] += NEWEST
+        return [float(chance) for chance in 1 / (1 + np.exp(-odds))]
 
     def restore(self, words: Sequence[str]) -> str:
         """The sentence with capitals and its last mark, unless the recogniser has set them."""
@@ -55,8 +65,10 @@ class Embedded:
         text = " ".join(self._cased(word) for word in words)
         return text[0].upper() + text[1:] + ("?" if self._asks(words) else ".")
 
-    def _left(self, word: str) -> float:
-        return PUNCTUATED if word.endswith(STOPS) else self._lexicon.seldom.get(word.lower(), 0.0)
+    @cached_property
+    def _weights(self) -> Weights:
+        with np.load(WEIGHTS) as kept:
+            return Weights(kept["steps"], float(kept["scale"]), float(kept["constant"]))
 
     def _cased(self, word: str) -> str:
         return word.capitalize() if word in self._lexicon.names or word.partition("'")[0] == "i" else word
@@ -66,7 +78,3 @@ class Embedded:
             return self._asks(words[1:])
         known = self._lexicon
         return len(words) > 2 and words[0] in known.questions and words[1] in known.persons | known.questions
-
-
-def _paused(pause: float) -> float:
-    return PAUSED + LONGER * min(pause, 1.0) if pause > 0.05 else UNPAUSED

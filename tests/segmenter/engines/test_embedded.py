@@ -1,8 +1,10 @@
-"""Pauses and the lexical prior."""
+"""Words and pauses, weighed."""
 
+import numpy as np
 import pytest
 
 from services.segmenter import engines
+from services.segmenter.engines.embedded import WEIGHTS
 
 ENGINE = engines.load("embedded")
 
@@ -15,6 +17,23 @@ def test_a_pause_makes_an_end_likelier() -> None:
 
 def test_an_article_ends_no_sentence_even_before_a_pause() -> None:
     assert ENGINE.ends(["we", "saw", "the", "house"], [0, 0, 0.4, 0])[2] < 0.25
+
+
+def test_two_words_behind_tell_an_end_without_a_pause() -> None:
+    words = ["thank", "you", "very", "much", "we", "are", "here", "because", "the", "world", "has", "changed"]
+    chances = ENGINE.ends(words, [0.0] * len(words))
+    assert max(range(len(words)), key=chances.__getitem__) == words.index("much")
+
+
+def test_the_last_word_is_waited_for() -> None:
+    words = ["thank", "you", "very", "much"]
+    assert ENGINE.ends(words, [0.0] * 4)[-1] < 0.5
+
+
+def test_the_weights_tell_their_origin_and_are_small() -> None:
+    with np.load(WEIGHTS) as kept:
+        assert "public domain" in str(kept["origin"])
+    assert WEIGHTS.stat().st_size < 600_000
 
 
 def test_punctuation_is_believed() -> None:

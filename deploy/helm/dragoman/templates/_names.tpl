@@ -1,0 +1,5 @@
+{{- define "dragoman.labels" -}}
+app.kubernetes.io/part-of: dragoman
+app.kubernetes.io/instance: {{ .release | quote }}
+app.kubernetes.io/component: {{ .name | quote }}
+{{- end }}

@@ -1,0 +1,105 @@
+"""What a place between two words looks like: hashed features (Weinberger et al. 2009, arXiv 0902.2206)."""
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+BITS = 18
+"""Weights are 2^18."""
+BEFORE, AFTER = 3, 2
+"""Words that are looked at to the left and to the right of a place."""
+NOBODY = 0
+"""Code of a word that is not there: before the sentence, or not yet heard."""
+PAUSES = (0.04, 0.12, 0.25, 0.4, 0.6, 0.9, 1.2)
+"""Bounds of what is one length of pause, seconds."""
+PLACES = (2, 3, 4, 6, 9, 13, 18, 26, 40)
+"""Bounds of what is one distance from the first word of the sentence."""
+STEM = 4
+"""Letters of the longest word that is a class of its own; longer ones are classed by their last three."""
+LETTERS = 3
+
+# Columns of a window: the words before the place, those behind it, then the same as classes.
+L2, L1, L0, R1, R2 = range(5)
+C2, C1, C0, D1, D2 = range(5, 10)
+TEMPLATES = (
+    (L0,),
+    (L1,),
+    (R1,),
+    (R2,),
+    (C0,),
+    (D1,),
+    (L1, L0),
+    (R1, R2),
+    (L0, R1),
+    (L1, R1),
+    (L0, R2),
+    (C0, D1),
+    (C1, C0, D1),
+    (C0, D1, D2),
+)
+
+Codes = NDArray[np.uint64]
+
+
+def code(word: str) -> int:
+    """A word as a number, whatever its case and the marks around it."""
+    return crc32(plain(word).encode())
+
+
+def kind(word: str) -> int:
+    """The class of a word: itself if short, else its ending; all numbers are one."""
+    word = plain(word)
+    if word.isdigit():
+        return crc32(b"0")
+    return crc32((word if len(word) <= STEM else "-" + word[-LETTERS:]).encode())
+
+
+def plain(word: str) -> str:
+    """Lower case, without marks at either end."""
+    return word.lower().strip(".,;:?!\"'()[]").replace("\u2019", "'")
+
+
+def windows(words: Sequence[str]) -> Codes:
+    """One row a place behind each word of an open sentence: codes, then classes, NOBODY where no word is."""
+    return np.concatenate([_slide([code(word) for word in words]), _slide([kind(word) for word in words])], axis=1)
+
+
+def features(windows: Codes, pauses: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.int32]:
+    """Numbers of the weights that count for each place, a row a place.
+
+    `pauses` are seconds behind each word, `places` counts words since the sentence began. Where the next word is not
+    known, neither is the pause.
+    """
+    known = windows[:, R1] != NOBODY
+    lengths = np.where(known, np.digitize(pauses, PAUSES) + 1, 0).astype(np.uint64)
+    distances = np.digitize(places, PLACES).astype(np.uint64)
+    context = known.astype(np.uint64) + (windows[:, R2] != NOBODY)
+    columns = [windows[:, list(columns)] for columns in TEMPLATES]
+    columns += [
+        np.stack(pair, axis=1)
+        for pair in (
+            (lengths, context),
+            (distances, context),
+            (lengths, windows[:, D1]),
+            (distances, windows[:, D1]),
+        )
+    ]
+    return np.stack([_mixed(number, parts) for number, parts in enumerate(columns, 1)], axis=1)
+
+
+def _slide(codes: Sequence[int]) -> Codes:
+    padded = np.array([NOBODY] * (BEFORE - 1) + list(codes) + [NOBODY] * AFTER, np.uint64)
+    return np.lib.stride_tricks.sliding_window_view(padded, BEFORE + AFTER)[: len(codes)]
+
+
+def _mixed(number: int, parts: Codes) -> NDArray[np.int32]:
+    mixed = np.full(len(parts), number, np.uint64)
+    for part in parts.T:
+        # Steele et al. 2014, SplitMix: each word passes through a full mix, so order counts.
+        mixed = (mixed + part) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+        mixed *= np.uint64(0xBF58476D1CE4E5B9)
+        mixed ^= mixed >> np.uint64(32)
+    return (mixed & np.uint64((1 << BITS) - 1)).astype(np.int32)

@@ -1,0 +1,196 @@
+"""Who gets in, and what becomes of requests that mean harm."""
+
+import hashlib
+import json
+import random
+import string
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.ingest.conftest import MemoryBus, Open
+
+KEYS = ",".join(f"{owner}={hashlib.sha256(owner.encode()).hexdigest()}" for owner in ("ann", "bob"))
+BODY = {"url": "https://example.com/live/a.m3u8", "languages": ["es"]}
+ROUTES = {
+    ("POST", "/v1/streams"): 200,
+    ("GET", "/v1/streams"): 200,
+    ("GET", "/v1/streams/{stream}"): 200,
+    ("PATCH", "/v1/streams/{stream}"): 200,
+    ("GET", "/v1/streams/{stream}/transcript"): 200,
+    ("GET", "/v1/streams/{stream}/events"): 200,
+    ("GET", "/v1/languages"): 200,
+    ("GET", "/v1/usage"): 200,
+    ("DELETE", "/v1/streams/{stream}"): 204,
+}
+"""Every route, with what its owner gets."""
+OWN = {"/v1/streams/{stream}", "/v1/streams/{stream}/transcript", "/v1/streams/{stream}/events"}
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str, stream: str, key: str) -> int:
+    body = {"POST": BODY, "PATCH": {"ducking": -10}}.get(method)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return (await client.request(method, path.format(stream=stream), json=body, headers=headers)).status_code
+
+
+async def test_the_matrix_has_every_route(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == set(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_route_opens_for_its_owner_alone(served: Open, bus: MemoryBus, method: str, path: str) -> None:
+    client = served(keys=KEYS, require_key=True)
+    made = await client.post("/v1/streams", json=BODY, headers={"Authorization": "Bearer ann"})
+    stream = made.json()["id"]
+    if path.endswith("/events"):
+        bus.amend(stream, state="ended")
+    for key in ("", "wrong"):
+        assert await ask(client, method, path, stream, key) == 401
+    before = bus.found[stream]
+    others = 404 if path in OWN else 201 if method == "POST" else 200
+    assert await ask(client, method, path, stream, "bob") == others
+    assert bus.found[stream] == before
+    assert await ask(client, method, path, stream, "ann") == ROUTES[method, path]
+
+
+def malice(count: int) -> list[tuple[str, str, dict[str, str], bytes]]:
+    """Requests that no honest client sends: method, path, headers, body."""
+    chance = random.Random(5)
+    paths = ["/v1/streams", "/v1/languages", "/v1/usage", "/metrics/usage/../../v1/streams"]
+    names = [
+        "..",
+        "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "%00",
+        "a" * 5000,
+        "{x}",
+        "*",
+        "%0d%0aSet-Cookie:a",
+        "ev:s",
+        "%ff",
+        "💥",
+    ]
+    paths += [f"/v1/streams/{name}{end}" for name in names for end in ("", "/events", "/transcript")]
+    bodies = [
+        b"", b"{", b"null", b"[]", b"\xff\xfe", b"[" * 20_000, b'{"url":' * 2000, b"1e999", b"NaN", b"0" * 70_000,
+        b'{"url":"\\ud800","languages":["es"]}', b'{"url":"https://example.com/\\u0000","languages":["es"]}',
+        b'{"url":"http://169.254.169.254/","languages":["es"]}', b'{"url":"http://[::1]:99999/","languages":["es"]}',
+        b'{"url":"https://example.com/a","languages":["es"],"delay":1e400}',
+        b'{"url":"https://example.com/a","languages":["es"],"glossary":[{"term":"\\udfff"}]}',
+        b'{"url":"https://example.com:0x50/","languages":["es"],"ducking":NaN}',
+        json.dumps({**BODY, "url": "https://example.com/" + "a" * 3000}).encode(),
+        json.dumps({**BODY, "speakers": {"1": 1}}).encode(),
+        json.dumps({"merged": {str(n): str(n + 1) for n in range(250)}}).encode(),
+    ]  # fmt: skip
+    types = ["application/json", "text/plain", "application/xml", "multipart/form-data", "application/json; charset=x"]
+    keys = ["", "Bearer", "Bearer " + "a" * 4000, "Basic YTpi", "Bearer \u00ff", "Bearer null"]
+    made = []
+    for _ in range(count):
+        noise = "".join(chance.choices(string.printable.strip(), k=chance.randrange(8)))
+        path = chance.choice(paths) + chance.choice(
+            ["", f"?state={noise[:0]}x", "?format=exe", "?language=%00", "?kinds=%ff"]
+        )
+        headers = {"content-type": chance.choice(types), "authorization": chance.choice(keys)}
+        if chance.random() < 0.3:
+            headers["last-event-id"] = chance.choice(["-1", "9" * 40, "0-0-0", "$", ">", "x"])
+        made.append(
+            (chance.choice(["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD"]), path, headers, chance.choice(bodies))
+        )
+    return made
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_thousand_hostile_requests_meet_no_fault_and_start_nothing(
+    served: Open, bus: MemoryBus, closed: bool
+) -> None:
+    client = served(keys=KEYS, require_key=closed, rate=0, body_limit=65_536)
+    answers: dict[int, int] = {}
+    for method, path, headers, body in malice(500):
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        response = await client.request(method, path, headers=raw, content=body)
+        answers[response.status_code] = answers.get(response.status_code, 0) + 1
+        assert response.status_code < 500, (method, path, headers, body[:80])
+    assert bus.posted == []
+    assert answers.get(201) is None
+    assert not closed or 200 not in answers
+
+
+text = st.text(alphabet=st.characters(exclude_categories=()), max_size=20)
+scalar = st.none() | st.booleans() | st.integers() | st.floats() | text
+anything = st.recursive(
+    scalar, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4), max_leaves=6
+)
+
+
+def drawn(schema: dict[str, Any], known: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values of a JSON schema as our OpenAPI document has them; lengths and patterns are only sometimes kept."""
+    if "$ref" in schema:
+        return st.deferred(lambda: drawn(known[schema["$ref"].rpartition("/")[2]], known))
+    if "anyOf" in schema:
+        return st.one_of([drawn(one, known) for one in schema["anyOf"]])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    low, high = schema.get("minimum", -1000), schema.get("maximum", 1000)
+    match schema.get("type"):
+        case "object" if "properties" in schema:
+            needed = schema.get("required", [])
+            fields = {name: drawn(one, known) for name, one in schema["properties"].items()}
+            optional = {name: one for name, one in fields.items() if name not in needed}
+            return st.fixed_dictionaries({name: fields[name] for name in needed}, optional=optional)
+        case "object":
+            values = drawn(schema.get("additionalProperties") or {}, known)
+            return st.dictionaries(st.sampled_from(["0", "1", "2", "es", "x"]) | text, values, max_size=3)
+        case "array":
+            return st.lists(drawn(schema.get("items") or {}, known), min_size=schema.get("minItems", 0), max_size=4)
+        case "string":
+            examples = schema.get("examples", [])
+            good = ["es", "ca", "gl", "en", "de", "auto", "es+m1", "https://example.com/a", "file:a", *examples]
+            return st.sampled_from(good) | text
+        case "number":
+            return st.floats(low, high)
+        case "integer":
+            return st.integers(low, high)
+        case "boolean":
+            return st.booleans()
+        case "null":
+            return st.none()
+    return anything
+
+
+@pytest.mark.parametrize("method", ["post", "patch"])
+async def test_every_answer_to_a_body_is_documented_and_none_is_a_fault(
+    served: Open, bus: MemoryBus, method: str
+) -> None:
+    client = served(rate=0)
+    document = (await client.get("/openapi.json")).json()
+    stream = (await client.post("/v1/streams", json=BODY)).json()["id"]
+    path = "/v1/streams" if method == "post" else "/v1/streams/{stream}"
+    operation = document["paths"][path][method]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    seen: set[int] = set()
+
+    async def send(body: object) -> None:
+        bus.amend(stream, state="running", reason="")
+        content = json.dumps(body).encode()
+        response = await client.request(
+            method, path.format(stream=stream), content=content, headers={"content-type": "application/json"}
+        )
+        seen.add(response.status_code)
+        assert response.status_code < 500, (body, response.text)
+        assert str(response.status_code) in operation["responses"], (body, response.text)
+
+    bodies: list[object] = []
+
+    @settings(max_examples=120, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(drawn(schema, document["components"]["schemas"]) | anything)
+    def collect(body: object) -> None:
+        bodies.append(body)
+
+    collect()
+    for body in bodies:
+        await send(body)
+    assert 422 in seen
+    assert seen & {200, 201}

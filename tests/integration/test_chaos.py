@@ -1,0 +1,20 @@
+"""A short chaos run: real services are killed, frozen and stopped, Redis loses the end of its log; nothing is lost."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtest import chaos
+
+pytestmark = pytest.mark.slow
+
+
+def test_nothing_is_lost_doubled_or_disordered_while_workers_and_redis_die(tmp_path: Path) -> None:
+    figures = tmp_path / "chaos.json"
+    assert chaos.main(["--seconds", "15", "--calm", "20", "--seed", "7", "--json", str(figures)]) == 0
+    found = json.loads(figures.read_text())["figures"]
+    assert found["kills"] >= 5
+    assert found["segments"] >= 10
+    assert found["utterances"] >= 10
+    assert (found["lost"], found["doubled"], found["disordered"], found["holes"]) == (0, 0, 0, 0)

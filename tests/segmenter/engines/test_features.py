@@ -1,0 +1,43 @@
+"""What a place between two words looks like."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.segmenter.engines.features import BITS, L0, L1, TEMPLATES, features, plain, windows
+
+WORDS = st.lists(st.sampled_from(["we", "went", "home", "yesterday", "1996", "and"]), min_size=1, max_size=12)
+
+
+def seen(words: list[str], pause: float = 0.0) -> list[list[int]]:
+    found = features(windows(words), np.full(len(words), pause), np.arange(1, len(words) + 1))
+    return [list(map(int, row)) for row in found]
+
+
+@settings(max_examples=40, deadline=None)
+@given(WORDS, st.floats(0, 5))
+def test_every_feature_has_a_weight(words: list[str], pause: float) -> None:
+    rows = seen(words, pause)
+    assert len(rows) == len(words)
+    assert all(0 <= number < 1 << BITS for row in rows for number in row)
+
+
+@settings(max_examples=40, deadline=None)
+@given(WORDS, WORDS)
+def test_words_further_on_than_two_change_nothing(words: list[str], more: list[str]) -> None:
+    assert seen([*words, "we", "went", *more])[: len(words)] == seen([*words, "we", "went"])[: len(words)]
+
+
+def test_the_order_of_words_counts() -> None:
+    pair = TEMPLATES.index((L1, L0))
+    assert seen(["home", "we"])[1][pair] != seen(["we", "home"])[1][pair]
+
+
+def test_the_pause_behind_the_last_word_is_not_known() -> None:
+    assert seen(["we", "went"], 0.0)[-1] == seen(["we", "went"], 0.7)[-1]
+    assert seen(["we", "went"], 0.0)[0] != seen(["we", "went"], 0.7)[0]
+
+
+def test_case_and_marks_are_no_part_of_a_word() -> None:
+    assert plain("“It’s,”".strip("“”")) == "it's"
+    assert seen(["Home,", "WE"]) == seen(["home", "we"])
