@@ -1,6 +1,7 @@
 """HTTP in, StreamStarted and StreamStopped out: who may start a stream, and whether it is already running."""
 
 import logging
+import re
 import time
 from pathlib import PurePosixPath
 
@@ -12,6 +13,7 @@ from services.ingest import api, problems, usage
 from services.ingest.door import Door, Guard
 from services.ingest.keys import keys, loopback
 from services.ingest.limits import Quota, Rate
+from services.ingest.streams import PUSHED
 from shared import guard
 from shared.bus import Service
 
@@ -58,10 +60,17 @@ class Settings(BaseSettings):
         return self
 
 
+PUSHED_NAME = re.compile(r"(rtmp|srt):[A-Za-z0-9_-]{1,64}")
+
+
 def checked(policy: guard.Policy, files: str) -> Guard:
-    """Returns a check of what may be asked for: a public URL or, where there is a folder of files, `file:NAME`."""
+    """Returns a check of what may be asked for: a public URL, `rtmp:NAME`, `srt:NAME`; `file:NAME` with a folder."""
 
     def check(url: str) -> None:
+        if url.startswith(PUSHED):
+            if not PUSHED_NAME.fullmatch(url):
+                raise ValueError("A published stream is named by up to 64 letters, digits, - and _, as in rtmp:studio.")
+            return
         if not url.startswith("file:"):
             guard.check(url, policy)
             return

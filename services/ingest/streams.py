@@ -40,12 +40,16 @@ def longest(delay: float) -> float:
     return next((seconds for below, seconds in ((8.0, 4.5), (12.0, 6.0), (16.0, 8.0)) if delay < below), 12.0)
 
 
+PUSHED = ("rtmp:", "srt:")
+"""Sources that are not fetched but published to us, under a name."""
+
+
 def canonical(url: str) -> str:
     """Returns the one spelling of a URL: host in lower case, no default port, no fragment, one form for YouTube.
 
     The query stays, since it may name the stream. Raises ValueError for a port that is no number.
     """
-    if url.startswith("file:"):
+    if url.startswith(("file:", *PUSHED)):
         return url
     parts = urlsplit(url.strip())
     scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
