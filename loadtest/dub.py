@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import csv
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,9 @@ from loadtest.processes import EACH_ALONE, Processes, mesh
 from loadtest.redis_server import free_port
 from loadtest.report import parser, tell
 from loadtest.scores import wer
+from shared.audio import BASE, TICKS
 from shared.bus import Bus
+from shared.messages import Utterance
 
 
 def main(argv: Sequence[str]) -> int:
@@ -91,8 +94,24 @@ def costs(processes: Processes, before: dict[str, float], media: float) -> dict[
 
 
 def heard(watch: Watch, reference: Path) -> dict[str, float]:
-    """WER of what was recognised against the transcript, where there is one."""
-    if not reference.exists():
-        return {}
-    said = " ".join(each.text for each in sorted(watch.figures.utterances.values(), key=lambda each: each.start))
-    return {"wer": wer(reference.read_text(), said)}
+    """WER against the transcript, and gender accuracy against the timeline, where there are such files."""
+    utterances = sorted(watch.figures.utterances.values(), key=lambda each: each.start)
+    found: dict[str, float] = {}
+    if reference.exists():
+        found["wer"] = wer(reference.read_text(), " ".join(each.text for each in utterances))
+    timeline = reference.with_suffix(".csv")
+    if timeline.exists():
+        rights = list(genders(utterances, timeline))
+        found["gender_accuracy"] = sum(rights) / max(1, len(rights))
+    return found
+
+
+def genders(utterances: Sequence[Utterance], timeline: Path) -> Iterator[bool]:
+    """Whether each utterance has the gender of who speaks in its middle; where nobody does, it does not count."""
+    with timeline.open() as lines:
+        spans = [(float(row["start"]), float(row["end"]), row["gender"].lower()) for row in csv.DictReader(lines)]
+    for each in utterances:
+        middle = (each.start + each.end) / 2 - BASE / TICKS
+        true = next((gender for start, end, gender in spans if start <= middle <= end), "?")
+        if true in ("f", "m") and each.gender:
+            yield true == each.gender
