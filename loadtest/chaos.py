@@ -145,8 +145,7 @@ async def chaos(options: argparse.Namespace) -> dict[str, float]:
     server = RedisServer()
     environment = {
         **{f"{each}_STORE": f"file://{folder}/store" for each in ("DOWNLOADER", "TTS", "SENDER")},
-        **{f"{each}_ENGINE": "scripted" for each in ("ASR", "SPEAKER", "TRANSLATOR", "TTS", "SEGMENTER")},
-        "SEGMENTER_ENGINE": "embedded",
+        **{f"{each}_ENGINE": "scripted" for each in ("ASR", "SPEAKER", "TRANSLATOR", "TTS")},
         "ASR_SCRIPT": str(folder / "script.json"),
         "DOWNLOADER_ALLOW": f"127.0.0.1:{port}",
     }
