@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from loadtest.redis_server import RedisServer
 from loadtest.report import parser, tell
 from shared.bus import Connection, Limits, Mesh, Service, State, Step
-from shared.bus.connection import connect
+from shared.bus.address import connect
 from shared.bus.scripts import FOLDER, Scripts
 from shared.messages import Message
 

@@ -31,7 +31,7 @@ from services import MESH
 from services.__main__ import build
 from shared.app import Settings, running
 from shared.bus import Bus
-from shared.bus.connection import connect
+from shared.bus.address import connect
 from shared.bus.scripts import Scripts
 from shared.context import Event, Row
 from shared.messages import Head
@@ -70,11 +70,11 @@ async def worker(names: Sequence[str], crash: float, broken: str) -> None:
 
 
 def sabotage(protection: str) -> Path:
-    """A copy of the scripts without the fence, or without the chain of state versions."""
+    """A copy of the scripts without any fence, or with one that does not look at the chain of state versions."""
     folder = Path(tempfile.mkdtemp(prefix="dragoman-broken-"))
     shutil.copytree(shared.bus.scripts.FOLDER, folder, dirs_exist_ok=True)
     library, fence = folder / "lib.lua", "return now[1] == token and now[2] == turn and "
-    without = {"fence": "return ", "chain": "version = nil\n  " + fence}[protection]
+    without = {"fence": "if true then return true end\n  " + fence, "chain": "version = nil\n  " + fence}[protection]
     library.write_text(library.read_text().replace(fence, without))
     return folder
 

@@ -17,7 +17,7 @@ import psutil
 from loadtest.redis_server import RedisServer, free_port
 from services import MESH, SERVICES
 from shared.bus import Bus
-from shared.bus.connection import connect
+from shared.bus.address import connect
 from shared.bus.scripts import Scripts
 
 ALL_IN_ONE: Mapping[str, Sequence[str]] = {"services": SERVICES}
@@ -57,6 +57,12 @@ class Worker:
                 with suppress(psutil.NoSuchProcess):
                     total += process.memory_info().rss
         return total / 1e6
+
+    def files(self) -> int:
+        """Open file descriptors of the process."""
+        with suppress(psutil.NoSuchProcess):
+            return int(self.process.num_fds())
+        return 0
 
     def end(self) -> None:
         """SIGTERM, then SIGKILL after some seconds."""
@@ -129,18 +135,22 @@ async def mesh(
     layout: Mapping[str, Sequence[str]],
     environment: Mapping[str, str] | None = None,
     port: int = 0,
+    programs: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[Processes, Bus]]:
-    """Workers by layout (label to services) with a private Redis unless REDIS_URL is set, and the bus to watch them."""
+    """Workers by layout (label to services) with a private Redis unless REDIS_URL is set, and the bus to watch them.
+
+    `programs` names the module that is run for a label, where it is not `services`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="dragoman-"))
     own = None if "REDIS_URL" in os.environ else RedisServer()
     url = own.url if own else os.environ["REDIS_URL"]
     store = "memory://" if len(layout) == 1 else f"file://{folder}/store"
-    stores = {f"{name}_STORE": store for name in ("DOWNLOADER", "TTS", "SENDER")}
+    stores = {f"{name}_STORE": store for name in ("DOWNLOADER", "FACES", "TTS", "SENDER")}
     found = Processes(url, {**stores, **(environment or {})}, folder / "log")
     redis = connect(url)
     try:
         for label, names in layout.items():
-            found.start(label, names, port if len(layout) == 1 else 0)
+            found.start(label, names, port if len(layout) == 1 else 0, (programs or {}).get(label, "services"))
         await found.ready()
         yield found, Bus(Scripts(redis), MESH, "ingest")
     finally:

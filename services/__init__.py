@@ -5,6 +5,7 @@ from shared.messages import (
     AudioChunk,
     Clip,
     Dropped,
+    Faces,
     Gap,
     Head,
     MediaSegment,
@@ -23,11 +24,12 @@ MESH = Mesh(
     Step("asr", consumes=(AudioChunk, Gap), produces=(Words, Gap)),
     Step("segmenter", consumes=(Words, Gap), produces=(Utterance,)),
     Step("speaker", consumes=(Utterance,), produces=(Utterance,)),
+    Step("faces", consumes=(MediaSegment, Utterance), produces=(Faces,), wanted="faces"),
     Step("translator", consumes=(Utterance,), produces=(Translation,)),
     Step("voice", consumes=(Translation,), produces=(Speech,), by_language=True),
     Step("place", consumes=(Speech, MediaSegment, Head), produces=(Clip, Dropped), by_language=True),
-    Step("sender", consumes=(MediaSegment, Head, Clip, Dropped, Utterance, Translation), produces=(Sealed,)),
+    Step("sender", consumes=(MediaSegment, Head, Clip, Dropped, Utterance, Translation, Faces), produces=(Sealed,)),
 )
 
-SERVICES = ("ingest", "downloader", "asr", "segmenter", "speaker", "translator", "tts", "sender", "dashboard")
+SERVICES = ("ingest", "downloader", "asr", "segmenter", "speaker", "faces", "translator", "tts", "sender", "dashboard")
 """Folders of this package that hold a service."""

@@ -11,7 +11,7 @@ import uvloop
 from services import MESH, SERVICES
 from shared.app import Settings, run
 from shared.bus import Service
-from shared.bus.connection import connect
+from shared.bus.address import connect
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.errors import Misfit
 from shared.bus.scripts import Scripts
@@ -29,6 +29,8 @@ def build(names: Iterable[str]) -> list[Service]:
 def main(words: Sequence[str]) -> int:
     if words[:1] == ["dead-letters"]:
         return asyncio.run(dead_letters(words[1:]))
+    if words[:1] == ["clip"]:
+        return int(import_module("services.clip.command").main(words[1:]))
     parser = argparse.ArgumentParser(
         prog="python -m services", description=__doc__, epilog="See also: python -m services dead-letters --help"
     )

@@ -42,10 +42,16 @@ class Record(BaseModel):
     """Targets, BCP 47: those with a dub and those with subtitles only."""
     subtitled: tuple[str, ...] = ()
     """Of the languages, those that get subtitles only."""
+    subtitles_only: bool = False
+    """No language gets a voice, whatever the engines offer."""
     source_language: str = "en"
+    candidates: tuple[str, ...] = ()
+    """Languages among which `auto` is decided; none: all that the engine knows."""
     profile: str = "balanced"
     delay: float = 12.0
     """Seconds from head to seal; the downloader rounds it up to whole segments."""
+    next_delay: float | None = None
+    """A delay that was asked for and waits for a pause in speech, seconds."""
     longest: float = 8.0
     """Seconds of the longest utterance."""
     glossary: tuple[Term, ...] = ()
@@ -60,7 +66,13 @@ class Record(BaseModel):
     on_demand: bool = True
     """Work for a language only while somebody fetches it."""
     ads: Literal["pass", "slate"] = "pass"
+    faces: bool = False
+    """Find out who is on the picture; costs a stage of its own."""
+    listen: bool = False
+    """Offer each voice-over by WHEP too."""
     created_at: float = 0.0
+    ended_at: float = 0.0
+    """Epoch seconds at which somebody ended it or it was found to have ended; 0: not yet."""
 
     live: bool | None = None
     """None until the downloader knows."""

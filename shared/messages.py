@@ -127,6 +127,26 @@ class Utterance(Message):
     gender: Gender | None = None
 
 
+class Face(Part):
+    """One face on the picture at one time; the box as shares of the picture's width and height."""
+
+    person: int
+    """Number in the stream, stable; faces that are never on one picture may share it."""
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class Faces(Message):
+    """Who is on the picture at `start`, or who of them speaks an utterance."""
+
+    start: float
+    faces: tuple[Face, ...] = ()
+    utterance: str = ""
+    """Set where this tells who speaks: `faces` then holds one face, or none when nobody on the picture speaks."""
+
+
 class Wording(Part):
     """One way to say a translation."""
 

@@ -5,15 +5,13 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 from faststream import FastStream
-from faststream.redis import RedisBroker
 from faststream.redis.subscriber.usecases import basic, stream_subscriber
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, RedisError, TimeoutError
+from redis.exceptions import RedisError
 
+from shared.bus.address import broker, connect
 from shared.bus.errors import Misfit
 from shared.bus.mesh import Mesh
 from shared.bus.outside import OFFER_SECONDS, Bus
@@ -24,16 +22,6 @@ from shared.bus.stage import Stage
 log = logging.getLogger(__name__)
 SILENCE = 0.3
 """Seconds that FastStream waits after a lost connection; its own five would be a hole in every stream."""
-AGAIN = [BusyLoadingError, ConnectionError, ReadOnlyError, TimeoutError]
-
-
-def connect(url: str) -> Redis:
-    """Every script may be repeated, so after a broken connection the client simply tries again."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 20)
-    pool = BlockingConnectionPool.from_url(
-        url, max_connections=64, timeout=5, retry=retry, retry_on_error=AGAIN, socket_connect_timeout=2
-    )
-    return Redis.from_pool(pool)
 
 
 class Connection:
@@ -42,7 +30,7 @@ class Connection:
     def __init__(self, url: str, mesh: Mesh, services: Sequence[Service], shards: int = 1) -> None:
         self._redis = connect(url)
         self._scripts, self._mesh, self._services = Scripts(self._redis, shards), mesh, services
-        self._broker = RedisBroker(url, logger=None, graceful_timeout=1)  # type: ignore[arg-type]
+        self._broker = broker(url)
         self._app = FastStream(self._broker, logger=None)
         self.stages: list[Stage] = []
 
@@ -93,13 +81,22 @@ class Connection:
 
     async def _agree(self) -> None:
         key, shards = f"{self._scripts.tags[0]}:mesh", len(self._scripts.tags)
+        table = self._mesh.table()
         await self._redis.hsetnx(key, "shards", str(shards))
-        found = await self._redis.hget(key, "shards")
-        if found is not None and int(found) != shards:
+        await self._redis.hsetnx(key, "table", " ".join(table))
+        found: Any = await self._redis.hmget(key, ["shards", "table"])
+        if int(found[0]) != shards:
             raise Misfit(
-                f"BUS_SHARDS is {shards} here and {int(found)} in the running mesh: set it alike everywhere, "
+                f"BUS_SHARDS is {shards} here and {int(found[0])} in the running mesh: set it alike everywhere, "
                 "or stop all services and delete the key " + key
             )
+        running = set(found[1].decode().split())
+        if missing := sorted(running - set(table)):
+            raise Misfit(
+                f"this release knows nothing of {', '.join(missing)}, which the running mesh has: start the release "
+                "that the mesh runs, or stop all services and delete the key " + key
+            )
+        await self._redis.hset(key, "table", " ".join(table))
 
     async def _announce(self) -> None:
         while True:

@@ -24,9 +24,13 @@ class Step:
     consumes: tuple[type[Message], ...] = ()
     produces: tuple[type[Message], ...] = ()
     by_language: bool = False
+    wanted: str = ""
+    """Field of the record that turns an optional step on; the main line passes it by."""
 
     def lanes(self, message: Message, record: Record) -> Iterable[str]:
         """One lane per stream, or per language: the message's own, or all of them for a message without one."""
+        if self.wanted and not getattr(record, self.wanted):
+            return ()
         if not self.by_language:
             return (message.stream,)
         language = getattr(message, "language", None)
@@ -39,11 +43,17 @@ class Mesh:
         self.kinds = {kind.__name__: kind for step in steps for kind in step.consumes + step.produces}
         self.kinds |= {kind.__name__: kind for kind in EVERY_STEP_SENDS}
 
+    def table(self) -> list[str]:
+        """Every way of a message, such as speaker>Utterance and translator<Utterance."""
+        steps = self.steps.values()
+        sent = {f"{step.name}>{kind.__name__}" for step in steps for kind in step.produces}
+        return sorted(sent | {f"{step.name}<{kind.__name__}" for step in steps for kind in step.consumes})
+
     def receivers(self, sender: str, kind: type[Message]) -> list[Step]:
         """All later steps that consume this kind, up to the first that sends it on; Progress and End go one step."""
         later = list(self.steps.values())[list(self.steps).index(sender) + 1 :]
         if kind in (Progress, End):
-            return later[:1]
+            return self._next(self.steps[sender], later)
         found = []
         for step in later:
             if kind in step.consumes:
@@ -51,6 +61,13 @@ class Mesh:
                 if kind in step.produces:
                     break
         return found
+
+    def _next(self, step: Step, later: list[Step]) -> list[Step]:
+        """The next step of the main line and the optional ones before it; of an optional step, who takes its output."""
+        if step.wanted:
+            return [each for each in later if set(each.consumes) & set(step.produces)][:1]
+        main = next((index for index, each in enumerate(later) if not each.wanted), len(later))
+        return later[: main + 1]
 
     def address(self, sender: str, message: Message, record: Record) -> Letter:
         kind = type(message)

@@ -75,7 +75,8 @@ class Replica(ABC):
                 max_records=self.limits.fetch,
                 polling_interval=1000,
             )
-            broker.subscriber(stream=source, ack_policy=AckPolicy.MANUAL)(self._reader(owner))
+            subscriber = broker.subscriber(stream=source, ack_policy=AckPolicy.MANUAL, decoder=self._decoder(owner))
+            subscriber(self._on_token)
 
     async def start(self) -> None:
         """Before the broker starts: FastStream would create the groups at the end and lose what waits."""
@@ -104,15 +105,17 @@ class Replica(ABC):
             with suppress(ResponseError):  # the group exists
                 await self.scripts.redis.xgroup_create(queue, self.name, id="0", mkstream=True)
 
-    def _reader(self, owner: str) -> Callable[[RedisStreamMessage], Awaitable[None]]:
-        async def on_token(message: RedisStreamMessage) -> None:
+    def _decoder(self, owner: str) -> Callable[[RedisStreamMessage], Awaitable[Token]]:
+        async def token(message: RedisStreamMessage) -> Token:
             entry = message.raw_message["message_ids"][0].decode()
-            token = Token(self.name, message.body.decode(), f"{entry}@{owner}")
-            await self._slots.acquire()
-            self._tasks[token] = task = asyncio.create_task(self.take(token))
-            task.add_done_callback(lambda task: self._done(token, task))
+            return Token(self.name, message.body.decode(), f"{entry}@{owner}")
 
-        return on_token
+        return token
+
+    async def _on_token(self, token: Token) -> None:
+        await self._slots.acquire()
+        self._tasks[token] = task = asyncio.create_task(self.take(token))
+        task.add_done_callback(lambda task: self._done(token, task))
 
     def _done(self, token: Token, task: asyncio.Task[None]) -> None:
         self._slots.release()

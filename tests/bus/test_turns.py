@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from loadtest.redis_server import RedisServer
 from shared.bus import Connection, Context, EngineError, Limits, Mesh, Service, State, Step
-from shared.bus.connection import connect
+from shared.bus.address import connect
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.errors import Fenced, Misfit
 from shared.bus.mesh import Letter
@@ -369,6 +369,18 @@ async def test_another_number_of_shards_is_refused_at_the_start(redis_server: Re
     await scripts.redis.hset("{p0}:mesh", "shards", "4")
     connection = Connection(redis_server.url, MESH, [])
     with pytest.raises(Misfit, match="BUS_SHARDS is 1 here and 4"):
+        await connection.start()
+    await connection._redis.aclose()
+
+
+async def test_a_mesh_may_grow_but_an_older_release_is_refused(redis_server: RedisServer, scripts: Scripts) -> None:
+    smaller = Mesh(*list(MESH.steps.values())[:-1])
+    for mesh in (smaller, MESH):
+        connection = Connection(redis_server.url, mesh, [])
+        await connection.start()
+        await connection.stop()
+    connection = Connection(redis_server.url, smaller, [])
+    with pytest.raises(Misfit, match="knows nothing of sink<Note"):
         await connection.start()
     await connection._redis.aclose()
 

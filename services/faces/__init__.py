@@ -1,0 +1,1 @@
+"""Who is on the picture, and who of them speaks."""
