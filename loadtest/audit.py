@@ -50,8 +50,13 @@ class Verdict:
                 self.faults.append(f"hole behind row {before.number}")
 
 
-def audit(events: Iterable[Event], rows: Sequence[Row], script: Sequence[str], languages: Iterable[str]) -> Verdict:
-    """Follow the script's words through recognition, utterances, translations and clips up to the last of each."""
+def audit(
+    events: Iterable[Event], rows: Sequence[Row], script: Sequence[str] | None, languages: Iterable[str]
+) -> Verdict:
+    """Follow the script's words through recognition, utterances, translations and clips up to the last of each.
+
+    Without a script what was recognised is taken as it is, and followed from there.
+    """
     verdict = Verdict()
     words: list[str] = []
     uttered: list[str] = []
@@ -69,9 +74,10 @@ def audit(events: Iterable[Event], rows: Sequence[Row], script: Sequence[str], l
                 translated[language].append(name)
             case Clip(language=language, utterance=name) | Dropped(language=language, utterance=name):
                 settled[language].append(name)
-    if words:
-        first = script.index(words[0]) if words[0] in script else 0
-        verdict.compare("words", script[first : first + len(words)], words)
+    if words and script is not None:
+        said = set(words)
+        places = [place for place, word in enumerate(script) if word in said] or [0]
+        verdict.compare("words", script[places[0] : places[-1] + 1], words)
     verdict.compare("words of utterances", words[: len(uttered)], uttered)
     for language in translated:
         told, placed = translated[language], settled[language]

@@ -15,13 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 import psutil
 import uvloop
 
 import shared.bus.scripts
+from loadtest import conformance, presentation, received
 from loadtest.audit import Verdict, audit
 from loadtest.demo import answers, start
 from loadtest.processes import Processes, Worker
@@ -110,6 +113,13 @@ class Troublemaker:
                 self.server.start()
             self.replace()
 
+    async def calm(self, seconds: float) -> None:
+        """No more trouble than the workers make by themselves."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.replace()
+            await asyncio.sleep(0.2)
+
     def kill(self, victim: Worker) -> None:
         if victim.process.is_running():
             self.kills.append((time.time(), victim.process.pid, victim.names))
@@ -164,18 +174,24 @@ async def chaos(options: argparse.Namespace) -> dict[str, float]:
         while not await answers(f"http://127.0.0.1:{port}/master.m3u8"):
             await asyncio.sleep(0.2)
         options.to, options.delay = ",".join(LANGUAGES), 12.0
-        stream = await start(processes, f"http://127.0.0.1:{port}/master.m3u8", options)
+        stream = await start(processes, f"http://127.0.0.1:{port}/master.m3u8", options, record=True)
         bus = Bus(Scripts(redis), MESH, "ingest")
         wanting = asyncio.create_task(want(bus, stream))
         await asyncio.sleep(15)
         await trouble.harm(options.seconds)
-        trouble.replace()
-        await asyncio.sleep(options.calm)
+        await trouble.calm(options.calm)
         wanting.cancel()
+        await processes.ready()
         events, rows = await everything(bus, stream), await bus.log(stream)
+        published = await presentation.read(f"{processes.serving('sender')}/hls/{stream}/master.m3u8")
         verdict = audit(events, rows, names, LANGUAGES)
+        late = [received.compare(published, events, language, verdict) for language in LANGUAGES]
+        report = await asyncio.to_thread(conformance.judge, published)
+        verdict.faults += report.errors
         explain(verdict, processes)
-        return figures(verdict, trouble, events, rows)
+        found = figures(verdict, trouble, events, rows)
+        found["cues_late"], found["clips_late"] = (float(sum(counts)) for counts in zip(*late, strict=True))
+        return found | {"conformance_errors": float(len(report.errors))}
     finally:
         await asyncio.gather(*(asyncio.to_thread(each.end) for each in processes.workers))
         origin.terminate()
@@ -222,32 +238,31 @@ def figures(verdict: Verdict, trouble: Troublemaker, events: Sequence[Event], ro
         "disordered": verdict.disordered,
         "holes": verdict.holes,
     }
-    waits = sorted(recoveries(events, trouble.kills))
-    if waits:
-        found["recovery_p50_s"] = waits[len(waits) // 2]
-        found["recovery_p95_s"] = waits[int(len(waits) * 0.95)]
-        found["recovery_max_s"] = waits[-1]
+    for kind, stages in (("sources", ("downloader",)), ("stages", STAGES[1:])):
+        waits = sorted(recoveries(events, [kill for kill in trouble.kills if kill[2][0] in stages]))
+        if waits:
+            found[f"recovery_{kind}_p50_s"] = waits[len(waits) // 2]
+            found[f"recovery_{kind}_p95_s"] = waits[int(len(waits) * 0.95)]
+            found[f"recovery_{kind}_max_s"] = waits[-1]
     return found
 
 
 def recoveries(events: Sequence[Event], kills: Sequence[tuple[float, int, Sequence[str]]]) -> list[float]:
     """Seconds from each kill until the stages of that worker are within a second of their usual lag again."""
     heads = [(event.at, event.message.head) for event in events if isinstance(event.message, Head)]
+    times = [at for at, _ in heads]
 
-    def head(at: float) -> float:
-        return max((value for when, value in heads if when <= at), default=0.0)
+    def lag(event: Event) -> float:
+        place = bisect_right(times, event.at)
+        return (heads[place - 1][1] if place else 0.0) - event.message.until
 
     waits = []
     for at, _, names in kills:
         for stage in ("voice", "place") if names[0] == "tts" else names:
-            mine = [event for event in events if event.stage == stage]
-            lags = sorted(head(event.at) - event.message.until for event in mine)
-            if not lags:
-                continue
-            usual = lags[len(lags) // 2] + 1
-            back = next((e.at for e in mine if e.at >= at and head(e.at) - e.message.until <= usual), None)
-            if back is not None:
-                waits.append(back - at)
+            mine = [(event.at, lag(event)) for event in events if event.stage == stage]
+            if mine:
+                usual = median(behind for _, behind in mine) + 1
+                waits += [when - at for when, behind in mine if when >= at and behind <= usual][:1]
     return waits
 
 
@@ -263,7 +278,7 @@ def main(argv: Sequence[str]) -> int:
     options = found.parse_args(argv)
     result = asyncio.run(chaos(options))
     tell("chaos", result, options)
-    return int(any(result[key] for key in ("lost", "doubled", "disordered")))
+    return int(any(result[key] for key in ("lost", "doubled", "disordered", "conformance_errors")))
 
 
 if __name__ == "__main__":

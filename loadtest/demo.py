@@ -119,9 +119,9 @@ async def answers(url: str) -> bool:
     return False
 
 
-async def start(processes: Processes, url: str, options: argparse.Namespace) -> str:
-    """Start dubbing by the API. Raises RuntimeError with what the API says."""
-    body: dict[str, Any] = {"url": url, "languages": options.to.split(","), "delay": options.delay}
+async def start(processes: Processes, url: str, options: argparse.Namespace, **settings: Any) -> str:
+    """Start dubbing by the API, with more settings of the stream. Raises RuntimeError with what the API says."""
+    body = {"url": url, "languages": options.to.split(","), "delay": options.delay, **settings}
     async with aiohttp.ClientSession() as client:
         for _ in range(100):
             async with client.post(f"{processes.serving('ingest')}/v1/streams", json=body) as answer:

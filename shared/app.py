@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared import tracing
 from shared.bus import Connection, Mesh, Service
 from shared.bus.metrics import process_metrics
 
@@ -31,6 +32,8 @@ class Settings(BaseSettings):
     """Address of the HTTP port."""
     port: int = 8080
     """HTTP port: API, playlists, pages, health, metrics."""
+    trace: str = ""
+    """OTLP collector that gets a trace per utterance, such as http://collector:4318/v1/traces; none: off."""
     log_level: str = "INFO"
     """Transcripts appear at DEBUG only."""
 
@@ -58,7 +61,8 @@ def application(connection: Connection, services: Sequence[Service]) -> FastAPI:
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return Response(generate_latest(process_metrics().registry), media_type=CONTENT_TYPE_LATEST)
+        text = generate_latest(process_metrics().registry) + generate_latest(REGISTRY)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     for service in services:
         if service.router:
@@ -83,6 +87,7 @@ async def running(mesh: Mesh, services: Sequence[Service], settings: Settings) -
     )
     server = Server(config)
     await connection.start()
+    traces = tracing.start(settings.trace, connection.stages) if settings.trace else None
     serving = asyncio.create_task(_serve(server))
     try:
         while not server.started and not serving.done():
@@ -94,6 +99,8 @@ async def running(mesh: Mesh, services: Sequence[Service], settings: Settings) -
         server.should_exit = True
         await asyncio.gather(serving, return_exceptions=True)
         await connection.stop()
+        if traces:
+            await asyncio.to_thread(traces.shutdown)
 
 
 async def _serve(server: Server) -> None:

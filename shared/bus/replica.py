@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 from faststream import AckPolicy
 from faststream.redis import RedisBroker, RedisStreamMessage, StreamSub
 from redis.exceptions import RedisError, ResponseError
 
-from shared.bus.metrics import Metrics
+from shared.bus.metrics import Gauges, Metrics
 from shared.bus.scripts import Scripts
 from shared.bus.turn import Token, Turn
 
@@ -53,6 +54,7 @@ class Replica(ABC):
         """When the keeper last looked after the turns."""
         self._slots = asyncio.Semaphore(limits.slots)
         self._tasks: dict[Token, asyncio.Task[None]] = {}
+        self._gauges = Gauges(name, limits.slots, metrics)
 
     @abstractmethod
     async def take(self, token: Token) -> None:
@@ -114,11 +116,13 @@ class Replica(ABC):
 
     async def _on_token(self, token: Token) -> None:
         await self._slots.acquire()
+        self._gauges.begin(token)
         self._tasks[token] = task = asyncio.create_task(self.take(token))
         task.add_done_callback(lambda task: self._done(token, task))
 
     def _done(self, token: Token, task: asyncio.Task[None]) -> None:
         self._slots.release()
+        self._gauges.end(token)
         self._tasks.pop(token, None)
         if not task.cancelled() and (error := task.exception()):
             log.error("turn lost", exc_info=error, extra={"stage": self.name, "lane": token.lane})
@@ -132,6 +136,8 @@ class Replica(ABC):
                     await self._beat(tag)
                     swept = await self.scripts.sweep(tag, self.name, self.limits.idle_ms, self.limits.steal_ms)
                     self.metrics.swept.labels(self.name).inc(swept)
+                if self._gauges.due():
+                    self._gauges.tell(*await self._waiting())
                 if monotonic() - healed > HEAL_SECONDS:
                     healed = monotonic()
                     await self._create_groups()
@@ -139,6 +145,20 @@ class Replica(ABC):
                 self.ticked = monotonic()
             except RedisError as error:
                 log.warning("cannot beat", extra={"stage": self.name, "error": repr(error)})
+
+    async def _waiting(self) -> tuple[int, float]:
+        """Tokens in the queues of all replicas, and seconds that the oldest of them which nobody took has waited."""
+        redis, count, oldest = self.scripts.redis, 0, 0.0
+        for tag in self.scripts.tags:
+            queue = f"{tag}:rdy:{self.name}"
+            count += await redis.xlen(queue)
+            taken: Any = await redis.xpending(queue, self.name)
+            after = f"({taken['max'].decode()}" if taken["max"] else "-"
+            waiting: Any = await redis.xrange(queue, after, "+", count=1)
+            if waiting:
+                seconds, micros = await redis.time()
+                oldest = max(oldest, seconds + micros / 1e6 - int(waiting[0][0].partition(b"-")[0]) / 1000)
+        return count, oldest
 
     async def _heal(self) -> None:
         """The doctor: a lane whose token is in no queue, or that has mail and no token, gets a new one."""

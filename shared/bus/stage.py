@@ -1,9 +1,9 @@
 """A stage at work: begin, handle, commit."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -61,6 +61,8 @@ class Warm(NamedTuple):
     record: Record = Record()
 
 
+Trace = Callable[[Turn, float, Sequence[Message]], None]
+"""Told of each committed turn: when it began (epoch seconds), and what went in and out."""
 Handler = Callable[[Any, Any, Context], AsyncGenerator[Any, None]]
 
 
@@ -82,6 +84,7 @@ class Stage(Replica):
         super().__init__(name, limits, metrics)
         self.mesh, self.handlers, self.state = mesh, handlers, state
         self.probe: Callable[[str], None] = lambda point: None
+        self.trace: Trace = lambda turn, begun, messages: None
         self._warm: dict[str, Warm] = {}
         metrics.slots.labels(name).set(limits.slots)
 
@@ -107,12 +110,14 @@ class Stage(Replica):
     async def play(self, turn: Turn, state: State, context: Context) -> None:
         """Handle the mail as far as it goes well, and commit that."""
         outputs: list[Message] = []
-        saved, started, over = b"", perf_counter(), False
+        heard: list[Message] = []
+        saved, started, over, begun = b"", perf_counter(), False, time()
         for mail in turn.mail:
             try:
                 message = self.check(turn, mail)
                 context.backlog = self._backlog(turn, message)
                 outputs += await self._handle(message, state, context)
+                heard.append(message)
             except RedisError:
                 raise
             except Exception as error:
@@ -126,6 +131,7 @@ class Stage(Replica):
             self.probe("handled")
         turn.spent["handle"] = perf_counter() - started
         version = await self.commit(turn, saved or dump(state), outputs, context, over)
+        self.trace(turn, begun, [*heard, *outputs])
         self._remember(turn.token.lane, Warm(version, state, turn.record[0], context.record))
 
     async def _handle(self, message: Message, state: State, context: Context) -> list[Message]:
