@@ -12,8 +12,14 @@ COMMANDS = {
     "dub": "dub a recording live through the whole mesh",
     "quality": "recognition, sentence ends, speakers and translation on real speech",
     "placement": "the planner beside simpler rules and the optimum",
+    "faces": "faces on videos: found, told apart, and whose mouth speaks",
     "media": "what a second of media costs in downloader and sender",
     "play": "a presentation in Chromium: stalls, switches, captions against the clock",
+    "compose": "build every image, run Compose, dub, kill and judge what was published",
+    "streams": "many live streams: what they cost, and whether each keeps its delay",
+    "scale": "a starved stage given replicas, then a third of all replicas killed",
+    "soak": "hours of streams that start and end: what grows",
+    "viewers": "HLS players against sender replicas",
     "hostile": "a source with every known fault through downloader and sender",
 }
 

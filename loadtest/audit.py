@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shared.context import Event, Row
-from shared.messages import Clip, Dropped, Translation, Utterance, Words
+from shared.messages import Clip, Dropped, Translation, Utterance, Word, Words
 
 
 @dataclass
@@ -58,22 +58,27 @@ def audit(
     Without a script what was recognised is taken as it is, and followed from there.
     """
     verdict = Verdict()
-    words: list[str] = []
-    uttered: list[str] = []
+    words: list[Hashable] = []
+    uttered: list[Hashable] = []
     utterances: list[str] = []
     translated: dict[str, list[str]] = {language: [] for language in languages}
     settled: dict[str, list[str]] = {language: [] for language in languages}
+
+    def name(word: Word) -> Hashable:
+        # A script's words are all different; people say a word again.
+        return word.text.lower() if script is not None else (word.text.lower(), round(word.start, 2))
+
     for event in events:
         match event.message:
             case Words(words=found):
-                words += [word.text.lower() for word in found]
-            case Utterance(utterance=name, words=found) if event.stage == "speaker":
-                utterances.append(name)
-                uttered += [word.text.lower() for word in found]
-            case Translation(language=language, utterance=name):
-                translated[language].append(name)
-            case Clip(language=language, utterance=name) | Dropped(language=language, utterance=name):
-                settled[language].append(name)
+                words += map(name, found)
+            case Utterance(utterance=number, words=found) if event.stage == "speaker":
+                utterances.append(number)
+                uttered += map(name, found)
+            case Translation(language=language, utterance=number):
+                translated[language].append(number)
+            case Clip(language=language, utterance=number) | Dropped(language=language, utterance=number):
+                settled[language].append(number)
     if words and script is not None:
         said = set(words)
         places = [place for place, word in enumerate(script) if word in said] or [0]

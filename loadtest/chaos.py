@@ -1,6 +1,6 @@
 """Kill workers of a running mesh at random and audit what was published.
 
-Real services with scripted engines as separate processes, two replicas of each. SIGKILL at random and at chosen code
+Real services with scripted engines as separate processes, some replicas of each. SIGKILL at random and at chosen code
 points, SIGSTOP for some seconds, SIGTERM, and a Redis that is killed and loses the end of its log.
 """
 
@@ -83,7 +83,7 @@ def sabotage(protection: str) -> Path:
 
 
 class Troublemaker:
-    """Keeps two replicas of every stage and harms them."""
+    """Keeps replicas of every stage and harms them."""
 
     def __init__(self, processes: Processes, server: RedisServer, options: argparse.Namespace) -> None:
         self.processes, self.server, self.options = processes, server, options
@@ -101,8 +101,7 @@ class Troublemaker:
         """Trouble for so long; every worker that ends is replaced."""
         end, redis_at = time.monotonic() + seconds, time.monotonic() + seconds / 2
         while time.monotonic() < end:
-            await asyncio.sleep(self.dice.expovariate(self.options.rate))
-            self.replace()
+            await self.calm(self.dice.expovariate(self.options.rate))
             victim = self.dice.choice([each for each in self.processes.workers if each.names[0] in STAGES])
             fault = self.dice.choices((self.kill, self.freeze, self.stop), (8, 1, 1))[0]
             fault(victim)
@@ -111,14 +110,13 @@ class Troublemaker:
                 self.server.kill(lose=20_000)
                 await asyncio.sleep(0.5)
                 self.server.start()
-            self.replace()
 
     async def calm(self, seconds: float) -> None:
-        """No more trouble than the workers make by themselves."""
+        """No more trouble than the workers make by themselves; each that ends is replaced."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.replace()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
 
     def kill(self, victim: Worker) -> None:
         if victim.process.is_running():
@@ -168,7 +166,7 @@ async def chaos(options: argparse.Namespace) -> dict[str, float]:
         trouble = Troublemaker(processes, server, options)
         processes.start("ingest", ("ingest",))
         for name in STAGES:
-            for _ in range(2):
+            for _ in range(options.replicas):
                 trouble.spawn(name)
         await processes.ready(120)
         while not await answers(f"http://127.0.0.1:{port}/master.m3u8"):
@@ -271,6 +269,9 @@ def main(argv: Sequence[str]) -> int:
     found.add_argument("--seconds", type=float, default=40, help="of trouble")
     found.add_argument("--calm", type=float, default=25, help="seconds before the audit")
     found.add_argument("--rate", type=float, default=1.0, help="faults a second")
+    found.add_argument(
+        "--replicas", type=int, default=3, help="of each stage: one at work, one to take over, one spare"
+    )
     found.add_argument("--crash", type=float, default=0.001, help="probability of death at each code point")
     found.add_argument("--seed", type=int, default=1)
     found.add_argument("--redis", action=argparse.BooleanOptionalAction, default=True, help="kill Redis once")

@@ -2,7 +2,7 @@
 
     python -m loadtest conformance http://127.0.0.1:8080/hls/STREAM/master.m3u8
 
-A judge that shares no code with what it judges. `ffmpeg -i` is none: its HLS demuxer reads only the first init segment.
+A judge that shares no code with what it judges; then ffprobe and ffmpeg on each run, and mpv or VLC on the whole.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from itertools import pairwise
 import av
 
 from loadtest.presentation import Presentation, Rendition, Row, parse_webvtt, read, runs, span, timescale
+from loadtest.programs import Verdict, played, verdicts
 from shared.audio import TICKS
 
 HOLE = 0.001
@@ -81,7 +82,7 @@ def judge(presentation: Presentation, *, decode: bool = True) -> Report:
         if decode:
             decoding(presentation, rendition, report)
     spread = max(report.offsets.values(), default=0.0) - min(report.offsets.values(), default=0.0)
-    report.expect(spread < DATE, f"dates of the renditions are {spread * 1000:.1f} ms apart")
+    report.expect(spread < DATE + LATE, f"dates of the renditions are {spread * 1000:.1f} ms apart")
     return report
 
 
@@ -218,13 +219,36 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="loadtest conformance", description="Judge a published HLS presentation.")
     parser.add_argument("uri", help="multivariant playlist, a URL or a file, or the folder it lies in")
     parser.add_argument("--no-decode", action="store_true", help="look at times and texts alone")
+    parser.add_argument("--no-programs", action="store_true", help="ask neither ffprobe, ffmpeg nor a player")
+    parser.add_argument("--play", type=float, default=8.0, help="seconds that mpv or VLC plays, where it is installed")
     parser.add_argument("--most", type=int, default=40, help="errors to print")
     options = parser.parse_args(argv)
-    report = asyncio.run(check(options.uri, decode=not options.no_decode))
+    try:
+        presentation = asyncio.run(read(options.uri))
+    except (OSError, ValueError) as error:
+        print(f"unreadable: {error}")
+        return 1
+    report = judge(presentation, decode=not options.no_decode)
     print(
         f"{len(report.renditions)} renditions, {report.segments} segments, {report.seconds:.1f} s, "
         f"{report.cues} cues, {len(report.errors)} errors"
     )
-    for error in report.errors[: options.most]:
-        print(error)
-    return bool(report.errors)
+    for text in report.errors[: options.most]:
+        print(text)
+    problems = [] if options.no_programs else asked(presentation, options.play)
+    for verdict in problems[: options.most]:
+        print(f"{verdict.program}: {verdict.subject}: {verdict.problem}")
+    return bool(report.errors or problems)
+
+
+def asked(presentation: Presentation, seconds: float) -> list[Verdict]:
+    """What other programs complain of; what they were asked is printed."""
+    found = list(verdicts(presentation))
+    player = played(presentation.uri, seconds) if seconds else None
+    found += [player] if player else []
+    for program, count in Counter(verdict.program for verdict in found).items():
+        bad = sum(bool(verdict.problem) for verdict in found if verdict.program == program)
+        print(f"{program}: {count} asked, {bad} bad")
+    if seconds and player is None:
+        print("no player: neither mpv nor VLC is installed (apt-get install mpv)")
+    return [verdict for verdict in found if verdict.problem]

@@ -5,9 +5,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from loadtest.omnisteval import Dubbed
+from loadtest.traces import Arrival
+from services.tts.placement import Phrase
 from shared.bus import Bus
 from shared.context import Event
-from shared.messages import Clip, Dropped, End, Head, MediaSegment, Message, Sealed, Speech, Translation, Utterance
+from shared.messages import (
+    Clip,
+    Dropped,
+    End,
+    Head,
+    MediaSegment,
+    Message,
+    Sealed,
+    Speech,
+    Translation,
+    Utterance,
+    Word,
+    Words,
+)
 
 
 @dataclass
@@ -17,6 +33,8 @@ class Figures:
     delay: float = 12.0
     head: float = 0.0
     sealed: float = 0.0
+    words: list[Word] = field(default_factory=list)
+    """As they were committed."""
     utterances: dict[str, Utterance] = field(default_factory=dict)
     translations: dict[tuple[str, str], Translation] = field(default_factory=dict)
     speeches: dict[tuple[str, str], tuple[float, Speech]] = field(default_factory=dict)
@@ -45,6 +63,8 @@ class Figures:
             case MediaSegment():
                 self.first_segment = self.first_segment or message.start / 90_000
                 self.epoch = message.date - message.start / 90_000
+            case Words():
+                self.words += message.words
             case Utterance() if event.stage == "speaker":
                 self._once(self.utterances, message.utterance, message)
                 self.last = (message.text, self.last[1])
@@ -82,6 +102,21 @@ class Figures:
     def stages(self) -> dict[str, tuple[float, float]]:
         """Stage to (its `until`, seconds behind the head)."""
         return {stage: (until, max(0.0, self.head - until)) for stage, until in self.untils.items()}
+
+    def phrases(self, language: str) -> list[Dubbed]:
+        """What was translated, in its order, with its clip where it was voiced."""
+        told = sorted((each for key, each in self.translations.items() if key[1] == language), key=lambda t: t.start)
+        return [Dubbed(each, self.clips.get((each.utterance, language))) for each in told]
+
+    def arrivals(self, language: str) -> list[Arrival]:
+        """What the placement had to place, and when each phrase was ready by the clock of the source."""
+        spoken = [(at, speech) for key, (at, speech) in self.speeches.items() if key[1] == language and speech.takes]
+        return [
+            Arrival(
+                Phrase(each.start, each.end, tuple(take.duration for take in each.takes)), round(at - self.epoch, 3)
+            )
+            for at, each in spoken
+        ]
 
     def line(self) -> str:
         """How it stands, in one line."""

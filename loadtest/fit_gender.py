@@ -17,7 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from services.speaker.cut import voiced
-from services.speaker.engines import Piece
+from services.speaker.engines import Options, Piece
 from services.speaker.engines.dvector import LINE, DVector
 from services.speaker.engines.gender import Line, by_pitch
 from shared.audio import EAR, Pcm
@@ -97,7 +97,7 @@ def scale(distances: NDArray[np.float64], female: NDArray[np.bool_]) -> float:
 
 def main(folder: Path, models: Path = Path("models")) -> None:
     """Print the accuracy on voices left out and write the line."""
-    embedder = DVector(models)
+    embedder = DVector(Options(models))
     whole = clips(folder)
     short = windows(whole)
     train, judged = labelled(embedder, short), labelled(embedder, whole)

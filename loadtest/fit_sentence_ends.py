@@ -188,7 +188,7 @@ def judge(weights: NDArray[np.float64], examples: Sequence[Places]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--strength", type=float, default=3.0, help="of the L2 penalty")
+    parser.add_argument("--strength", type=float, default=5.0, help="of the L2 penalty")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     random = np.random.default_rng(1)

@@ -11,16 +11,19 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import psutil
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from obstore.store import MemoryStore
 
 from loadtest.broadcast import Broadcast, broadcast
-from loadtest.origin import PROGRAMME, SEGMENT, Segments
+from loadtest.card import PROGRAMME
+from loadtest.coding import SEGMENT, Segments
 from loadtest.redis_server import free_port
 from loadtest.report import parser, tell
 from services.downloader.demux import demux, fragment
@@ -89,7 +92,7 @@ def media(options: argparse.Namespace) -> dict[str, float]:
     figures = {"source_ms_per_s": source, "rendition_ms_per_s": rendition, "renditions_per_core": 1000 / rendition}
     if reference < float("inf"):
         figures |= {"ffmpeg_ms_per_s": reference, "ffmpeg_renditions_per_core": 1000 / reference}
-    return figures | seams(sound) | asyncio.run(serve())
+    return figures | seams(sound) | uvloop.run(serve())
 
 
 async def fetched(programme: Broadcast, count: int) -> list[bytes]:
@@ -234,11 +237,16 @@ def server(folder: str, port: int) -> None:
 
 async def loaded(command: Sequence[str], port: int, path: str, name: str, seconds: float = 4.0) -> dict[str, float]:
     """Requests a second of wall clock, and a second of the server's CPU, over keep-alive connections."""
+    loop = asyncio.get_running_loop()
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         await listening(port)
         before, begin = cpu(process), time.monotonic()
-        counts = await asyncio.gather(*(client(port, path, begin + seconds) for _ in range(CONNECTIONS)))
+        clients = [
+            (await loop.create_connection(lambda: Client(path), "127.0.0.1", port))[1] for _ in range(CONNECTIONS)
+        ]
+        await asyncio.sleep(seconds)
+        counts = [client.stop() for client in clients]
         spent, wall = cpu(process) - before, time.monotonic() - begin
     finally:
         process.terminate()
@@ -247,7 +255,7 @@ async def loaded(command: Sequence[str], port: int, path: str, name: str, second
 
 
 async def listening(port: int) -> None:
-    for _ in range(200):
+    for _ in range(600):
         with suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.close()
@@ -256,20 +264,42 @@ async def listening(port: int) -> None:
     raise RuntimeError("the server does not start")
 
 
-async def client(port: int, path: str, end: float) -> int:
-    """Answers that one connection got until `end`."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-    count = 0
-    while time.monotonic() < end:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        if b" 200 " not in head[:20]:
-            raise RuntimeError(f"the server says {head[:60]!r}")
-        length = int(head.partition(b"content-length: ")[2].split(b"\r")[0])
-        await reader.readexactly(length)
-        count += 1
-    writer.close()
-    return count
+class Client(asyncio.Protocol):
+    """Asks for one object again and again, as soon as it has it whole; does little, as it shares the machine."""
+
+    def __init__(self, path: str) -> None:
+        self._request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        self._head, self._size, self._left, self._count = b"", 0, 0, 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._size:
+            self._learn(data)
+            data = b""
+        self._left -= len(data)
+        if self._size and self._left <= 0:
+            self._count += 1
+            self._left = self._size
+            self._transport.write(self._request)
+
+    def stop(self) -> int:
+        """Whole answers so far; raises RuntimeError where there was none but a refusal."""
+        self._transport.close()
+        if not self._count:
+            raise RuntimeError(f"the server says {self._head[:60]!r}")
+        return self._count
+
+    def _learn(self, data: bytes) -> None:
+        """From the first answer, how long each is."""
+        self._head += data
+        head, found, _ = self._head.lower().partition(b"\r\n\r\n")
+        if found and b" 200 " in head[:20]:
+            length = int(head.partition(b"content-length: ")[2].split(b"\r")[0])
+            self._size = len(head) + 4 + length
+            self._left = self._size - len(self._head)
 
 
 def cpu(process: psutil.Popen) -> float:

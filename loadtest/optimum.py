@@ -32,7 +32,7 @@ BANDS = [
 
 def clairvoyant(phrases: Sequence[Phrase], prices: Prices = PRICES, step: float = 0.1) -> list[Placed]:
     """The best placement of an hour that is known in advance."""
-    planner = Planner(prices, step=step)
+    planner = Planner(prices, step=step, reluctance=0.0)
     values: list[Array] = [np.zeros((len(planner.rates), len(planner.lags)))]
     onsets = [b.start - a.start for a, b in pairwise(phrases)] + [1e3]
     for i in range(len(phrases) - 1, 0, -1):

@@ -4,22 +4,26 @@
 """
 
 import argparse
-import json
+import multiprocessing
 import os
-import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
+from itertools import pairwise, repeat
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from loadtest.baselines import look_ahead, stretch, tune
 from loadtest.optimum import clairvoyant
-from loadtest.traces import PIPELINES, SCENARIOS, Arrival, cut, full_only, hour, stalled, timed
+from loadtest.report import parser, tell
+from loadtest.traces import PIPELINES, SCENARIOS, Arrival, cut, full_only, hour, read, stalled, timed
 from services.tts.clock import Clock
 from services.tts.placement import Affine, Array, Phrase, Placed, Planner, Policy, Track, commit, cost
+from services.tts.priors import FULL, SHORTER
 
 HORIZON = 9.0
 """Seconds of look-ahead: what is left of 12 s after recognition, translation and speech."""
@@ -29,6 +33,20 @@ SEGMENT = 2.0
 HELD_OUT = (100, 101, 102)
 PAST = 999
 Rollout = Callable[[Sequence[Phrase]], list[Placed]]
+RIVALS = (
+    ("planner", "stretch to slot <= 1.3x"),
+    ("planner", "tuned affine"),
+    ("planner + shorter", "tuned affine + shorter"),
+    ("planner + shorter", "planner"),
+)
+
+
+class Hour(NamedTuple):
+    """What one policy made of one hour."""
+
+    clips: list[Placed]
+    seconds: float
+    """CPU time of all its decisions."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +113,22 @@ def learned(phrases: Sequence[Phrase]) -> Planner:
     return planner
 
 
+@cache
+def planners(scenario: str) -> tuple[Planner, Planner]:
+    """Without and with shorter wordings, taught by two hours of the scenario that are not measured."""
+    past = hour(scenario, PAST, seconds=7200)
+    return learned(full_only(past)), learned(past)
+
+
+@cache
 def policies(scenario: str) -> dict[str, Rollout]:
     """What is compared; names with "shorter" have a second wording, and their own optimum."""
     held_out = [hour(scenario, seed) for seed in HELD_OUT]
-    past = hour(scenario, PAST, seconds=7200)
-    full, worded = learned(full_only(past)), learned(past)
-    reactive, reactive_worded = tune(held_out, wordings=False), tune(held_out, wordings=True)
+    return compared(*planners(scenario), tune(held_out, wordings=False), tune(held_out, wordings=True))
+
+
+def compared(full: Planner, worded: Planner, reactive: Affine, reactive_worded: Affine) -> dict[str, Rollout]:
+    """The planner between the rules to beat and the optimum, without and with a second wording."""
 
     def of(policy: Policy, seconds: float, wordings: bool) -> Rollout:
         return lambda phrases: look_ahead(phrases if wordings else full_only(phrases), policy, seconds)
@@ -117,12 +145,30 @@ def policies(scenario: str) -> dict[str, Rollout]:
     }
 
 
-def run(rollout: Rollout, hours: Sequence[Sequence[Phrase]]) -> Score:
-    """A policy on all hours."""
+def run(rollout: Rollout, phrases: Sequence[Phrase]) -> Hour:
+    """A policy on one hour."""
     began = time.process_time()
-    clips = [rollout(phrases) for phrases in hours]
-    spent = time.process_time() - began
-    return Score(np.array([cost(each) for each in clips]), clips, 1e3 * spent / sum(map(len, clips)))
+    clips = rollout(phrases)
+    return Hour(clips, time.process_time() - began)
+
+
+def rolled(scenario: str, seed: int) -> dict[str, Hour]:
+    """Every policy on one hour of a scenario."""
+    phrases = hour(scenario, seed)
+    return {name: run(rollout, phrases) for name, rollout in policies(scenario).items()}
+
+
+def scored(hours: Iterable[dict[str, Hour]]) -> dict[str, Score]:
+    """Every policy on all hours."""
+    found = list(hours)
+    return {
+        name: Score(
+            np.array([cost(each[name].clips) for each in found]),
+            [each[name].clips for each in found],
+            1e3 * sum(each[name].seconds for each in found) / sum(len(each[name].clips) for each in found),
+        )
+        for name in found[0]
+    }
 
 
 def played(arrivals: Sequence[Arrival], policy: Policy, delay: float = DELAY) -> tuple[list[Placed], float]:
@@ -150,64 +196,106 @@ def played(arrivals: Sequence[Arrival], policy: Policy, delay: float = DELAY) ->
     return clips, late / len(arrivals)
 
 
-def measure(hours: int = 4, seeds: Sequence[int] = (), scenarios: Sequence[str] = tuple(SCENARIOS)) -> dict[str, float]:
+class Played(NamedTuple):
+    """An hour against the clock."""
+
+    j: float
+    drift: Array
+    late: float
+
+
+def clocked(scenario: str, seed: int, stalls: bool) -> Played:
+    """The commit rule under a clock that ticks once a segment: push source, 12 s of delay, phrases of at most 8 s."""
+    arrivals = timed(cut(hour(scenario, seed), LONGEST), PIPELINES["fast"], seed)
+    clips, late = played(stalled(arrivals, 10.0) if stalls else arrivals, cut_planner(scenario))
+    return Played(cost(clips), np.array([clip.drift for clip in clips if clip.choice.rate]), late)
+
+
+@cache
+def cut_planner(scenario: str) -> Planner:
+    """Taught by hours whose phrases are cut at the longest utterance."""
+    return learned(cut(hour(scenario, PAST, seconds=7200), LONGEST))
+
+
+def measure(hours: int, scenarios: Sequence[str], jobs: int) -> dict[str, float]:
     """The figures, after printing the table; keys that end in `.full` are without shorter wordings."""
     figures: dict[str, float] = {}
     spent: list[float] = []
     for scenario in scenarios:
-        traces = [hour(scenario, seed) for seed in (seeds or range(hours))]
-        scores = {name: run(rollout, traces) for name, rollout in policies(scenario).items()}
-        print(f"\n{scenario:24s}      J [95 % over h]   regret drift   p95  >1.15x >1.3x  drop  short  ms", flush=True)
-        for name, score in scores.items():
-            best = scores["optimum + shorter" if "shorter" in name else "optimum"].j
-            print(f"{name:24s} {score.row(best)}", flush=True)
-        for mine, theirs in (
-            ("planner", "stretch to slot <= 1.3x"),
-            ("planner", "tuned affine"),
-            ("planner + shorter", "tuned affine + shorter"),
-            ("planner + shorter", "planner"),
-        ):
-            low, high = bootstrap(scores[theirs].j, scores[mine].j)
-            ratio = scores[theirs].j.mean() / scores[mine].j.mean()
-            print(f"  J({theirs}) / J({mine}) = {ratio:.2f} [{low:.2f}, {high:.2f}]", flush=True)
-        for suffix, words in (("", " + shorter"), (".full", "")):
-            rule, optimum = scores[f"tuned affine{words}"], scores[f"optimum{words}"]
-            figures |= _figures(f"{scenario}{suffix}", scores[f"planner{words}"], rule.j, optimum.j)
+        # Taught here, before the workers are forked, so that each of them has it.
+        policies(scenario), cut_planner(scenario)
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+            scores = scored(pool.map(rolled, repeat(scenario), range(hours)))
+            clocks = {
+                name: list(pool.map(clocked, repeat(scenario), range(hours), repeat(bool(name))))
+                for name in ("", ".stalls")
+            }
+        figures |= told(scenario, scores)
         spent.append(scores["planner + shorter"].milliseconds)
-        figures |= clocked(scenario, traces)
+        for name, runs in clocks.items():
+            drift = np.concatenate([each.drift for each in runs])
+            j, late = np.mean([each.j for each in runs]), np.mean([each.late for each in runs])
+            print(
+                f"  clock, D {DELAY:.0f}{name:8s} J {j:.2f}  EVS sd {drift.std():.2f}  p99 D + "
+                f"{np.percentile(drift, 99):.2f}  late {100 * late:.2f} %",
+                flush=True,
+            )
+            figures |= {
+                f"j_clock.{scenario}{name}": float(j),
+                f"ear_voice_sd_s.{scenario}{name}": float(drift.std()),
+                f"ear_voice_p99_s.{scenario}{name}": DELAY + float(np.percentile(drift, 99)),
+                f"late_share.{scenario}{name}": float(late),
+            }
     figures["decision_ms"] = float(np.mean(spent))
     return figures
 
 
-def clocked(scenario: str, traces: Sequence[Sequence[Phrase]]) -> dict[str, float]:
-    """The commit rule under a clock that ticks once a segment: push source, 12 s of delay, phrases of at most 8 s."""
-    planner = learned(cut(hour(scenario, PAST, seconds=7200), LONGEST))
-    pipeline, figures = PIPELINES["fast"], dict[str, float]()
-    arrivals = [timed(cut(phrases, LONGEST), pipeline, seed) for seed, phrases in enumerate(traces)]
-    for name, mail in (("", arrivals), (".stalls", [stalled(each, 10.0) for each in arrivals])):
-        runs = [played(each, planner) for each in mail]
-        drift = np.array([clip.drift for clips, _ in runs for clip in clips if clip.choice.rate])
-        j, late = np.mean([cost(clips) for clips, _ in runs]), np.mean([share for _, share in runs])
-        print(
-            f"  clock, D {DELAY:.0f}{name:8s} J {j:.2f}  EVS sd {drift.std():.2f}  p99 D + "
-            f"{np.percentile(drift, 99):.2f}  late {100 * late:.2f} %",
-            flush=True,
-        )
-        figures |= {
-            f"ear_voice_sd_s.{scenario}{name}": float(drift.std()),
-            f"late_share.{scenario}{name}": float(late),
-        }
+def recorded(file: Path, delay: float) -> dict[str, float]:
+    """The figures of a trace that `dub --trace` wrote: real phrases, real arrivals, rules tuned on `base`.
+
+    The hour's own arrivals are played under the clock too. There is one trace, so there are no intervals.
+    """
+    arrivals = read(file)
+    phrases = [arrival.phrase for arrival in arrivals]
+    held_out = [hour("base", seed) for seed in HELD_OUT]
+    rules = tune(held_out, wordings=False), tune(held_out, wordings=True)
+    rivals = compared(Planner(tail=FULL), Planner(tail=SHORTER), *rules)
+    figures = told("recorded", scored([{name: run(rollout, phrases) for name, rollout in rivals.items()}]))
+    clips, late = played(arrivals, Planner(tail=SHORTER), delay)
+    drift = np.array([clip.drift for clip in clips if clip.choice.rate])
+    print(f"  clock, D {delay:.0f}  J {cost(clips):.2f}  EVS sd {drift.std():.2f}  late {100 * late:.2f} %")
+    return figures | {"ear_voice_sd_s.recorded": float(drift.std()), "late_share.recorded": late}
+
+
+def told(scenario: str, scores: dict[str, Score]) -> dict[str, float]:
+    """The figures of a scenario, after printing its table."""
+    figures: dict[str, float] = {}
+    print(f"\n{scenario:24s}      J [95 % over h]   regret drift   p95  >1.15x >1.3x  drop  short  ms", flush=True)
+    for name, score in scores.items():
+        best = scores["optimum + shorter" if "shorter" in name else "optimum"].j
+        print(f"{name:24s} {score.row(best)}", flush=True)
+    for mine, theirs in RIVALS:
+        low, high = bootstrap(scores[theirs].j, scores[mine].j)
+        ratio = scores[theirs].j.mean() / scores[mine].j.mean()
+        print(f"  J({theirs}) / J({mine}) = {ratio:.2f} [{low:.2f}, {high:.2f}]", flush=True)
+    for suffix, words in (("", " + shorter"), (".full", "")):
+        rule, optimum = scores[f"tuned affine{words}"], scores[f"optimum{words}"]
+        figures |= _figures(f"{scenario}{suffix}", scores[f"planner{words}"], rule.j, optimum.j)
     return figures
 
 
 def _figures(name: str, mine: Score, rule: Array, best: Array) -> dict[str, float]:
+    low, high = bootstrap(rule, mine.j)
     return {
         f"j.{name}": float(mine.j.mean()),
         f"regret.{name}": regret(mine.j, best),
         f"gain_vs_affine.{name}": float(rule.mean() / mine.j.mean()),
+        f"gain_low.{name}": low,
+        f"gain_high.{name}": high,
         f"over_1_15.{name}": mine.above(1.15),
         f"over_1_3.{name}": mine.above(1.3),
         f"drops.{name}": mine.drops,
+        f"drift_mean_s.{name}": float(mine.drift.mean()),
         f"drift_p95_s.{name}": float(np.percentile(mine.drift, 95)),
         f"shortened.{name}": mine.shortened(),
     }
@@ -223,24 +311,29 @@ def priors() -> None:
         print(rule)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """`placement [--hours 4] [--scenarios base,fast] [--json FILE] [--priors]`."""
-    parser = argparse.ArgumentParser(prog="placement", description=main.__doc__)
-    parser.add_argument("--hours", type=int, default=4)
-    parser.add_argument("--scenarios", default=",".join(SCENARIOS))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--priors", action="store_true", help="print the constants that the service starts with")
-    asked = parser.parse_args(argv)
-    if asked.priors:
+def main(argv: Sequence[str] | None = None) -> int:
+    """`placement [--hours 20] [--scenarios base,fast] [--trace FILE] [--json FILE] [--priors]`."""
+    found = parser("placement", __doc__)
+    found.add_argument("--hours", type=int, default=20, help="of each scenario")
+    found.add_argument("--scenarios", type=_names, default=list(SCENARIOS), help=f"of {','.join(SCENARIOS)}")
+    found.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    found.add_argument("--trace", type=Path, metavar="FILE", help="a trace that `dub --trace` wrote, instead")
+    found.add_argument("--delay", type=float, default=DELAY, help="of the trace under the clock")
+    found.add_argument("--priors", action="store_true", help="print the constants that the service starts with")
+    options = found.parse_args(argv)
+    if options.priors:
         priors()
-        return
-    figures = measure(asked.hours, scenarios=asked.scenarios.split(","))
-    if asked.json:
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
-        options = {"hours": asked.hours, "scenarios": asked.scenarios}
-        report = {"measure": "placement", "machine": machine, "options": options, "figures": figures}
-        asked.json.write_text(json.dumps(report, indent=2) + "\n")
+        return 0
+    if options.trace:
+        figures = recorded(options.trace, options.delay)
+    else:
+        figures = measure(options.hours, options.scenarios, options.jobs)
+    tell("placement", figures, options)
+    return 0
 
 
-if __name__ == "__main__":
-    main()
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - set(SCENARIOS):
+        raise argparse.ArgumentTypeError(f"no {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    return names

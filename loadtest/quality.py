@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from loadtest import diarisation, recognition, translation
@@ -23,7 +23,7 @@ def segmenter(options: argparse.Namespace) -> dict[str, float]:
 
 def speaker(options: argparse.Namespace) -> dict[str, float]:
     """Who speaks, and with which voice."""
-    return diarisation.measure(options.speech, options.models)
+    return diarisation.measure(options.speech, options.models, options.speaker, whole=not options.short)
 
 
 def translated(options: argparse.Namespace) -> dict[str, float]:
@@ -46,7 +46,15 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{name}: not measured: {missing}")
             failed = 1
     tell("quality", figures, options)
+    if options.markdown:
+        options.markdown.write_text(markdown(figures))
     return failed
+
+
+def markdown(figures: Mapping[str, float]) -> str:
+    """The figures as a table of Markdown."""
+    rows = [f"| `{name}` | {value:.4g} |" for name, value in figures.items()]
+    return "\n".join(["| figure | value |", "|---|---|", *rows, ""])
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -56,8 +64,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     options.add_argument("--only", type=_names, default=list(MEASURES), help=f"of {','.join(MEASURES)}")
     options.add_argument("--engine", default="pocketsphinx", help="of asr")
     options.add_argument("--workers", type=int, default=2, help="phrases decoded at once")
+    options.add_argument("--speaker", default="dvector", help="engine of speaker")
+    options.add_argument("--markdown", type=Path, metavar="FILE", help="write the figures here as a table")
     options.add_argument("--models", type=Path, default=Path("models"), help="weights of the speaker engine")
-    options.add_argument("--short", action="store_true", help="asr on one stream and on noise alone")
+    options.add_argument("--short", action="store_true", help="asr and speaker on one stream alone")
     return options.parse_args(argv)
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from loadtest.broadcast import music
 from loadtest.fit_sentence_ends import DELIBERATE, HASTY, LIKELY, PREPARED, Pauses, Text, spoken
 from loadtest.scores import errors, f1, normal
 from services.asr.hearing import EarState, Hearing, Source
 from services.asr.service import Settings, listener
 from services.segmenter import engines as sentence_engines
 from services.segmenter.segmentation import Open, Rule, Segmenter, rule
-from shared.audio import EAR, Pcm
+from shared.audio import EAR, VOICE, Pcm
 from shared.messages import AudioChunk, End, Message, Word, Words
 
 CHUNK = 0.5
@@ -32,6 +33,10 @@ LONGEST = 8.0
 """Seconds of the longest sentence in what is reported of stream-A."""
 NO_LIMIT = Rule(longest=1e9, shortest=0.0, careful=LIKELY, eager=LIKELY, pause=1e9)
 """Evidence alone: no longest sentence, and silence is no rule but evidence."""
+SILENT = 60
+"""Seconds of noise and of music in which nobody speaks."""
+MUSIC = 0.1
+"""Its level, rms."""
 READ = 4000
 """Words of each punctuated text that are segmented."""
 
@@ -178,8 +183,7 @@ async def _measure(speech: Path, engine: str, workers: int, whole: bool) -> dict
     try:
         hearing = Hearing(ear)
         figures = await _stream(hearing, speech / "streams" / "stream-A.flac")
-        noise = await hear(hearing, load(speech / "noisy" / "nonspeech-noise.flac"))
-        figures["invented_words"] = len(words(noise))
+        figures |= await _invented(hearing, load(speech / "noisy" / "nonspeech-noise.flac"))
         if whole:
             figures |= await _files(hearing, speech)
     finally:
@@ -197,10 +201,14 @@ async def _stream(hearing: Hearing, path: Path) -> dict[str, float]:
     parts = [pcm[round(float(row["start"]) * EAR) : round(float(row["end"]) * EAR)] for row in rows]
     alone = await asyncio.gather(*(hear(hearing, part) for part in parts))
     rows_said = [normal(row["text"]) for row in rows]
-    wrong = sum(errors(ref, normal(text(one))) for ref, one in zip(rows_said, alone, strict=True))
+    wrong = [errors(ref, normal(text(one))) for ref, one in zip(rows_said, alone, strict=True)]
+    live_wer, offline = errors(reference, normal(text(said))) / len(reference), sum(wrong) / sum(map(len, rows_said))
+    speakers = sorted({row["speaker"] for row in rows})
     return {
-        "wer": errors(reference, normal(text(said))) / len(reference),
-        "wer_offline": wrong / sum(map(len, rows_said)),
+        "wer": live_wer,
+        "wer_offline": offline,
+        "wer_live_over_offline": live_wer / offline,
+        **{f"wer.speaker.{who}": _share(rows, rows_said, wrong, who) for who in speakers},
         "word_latency_p50_s": late[9],
         "word_latency_p90_s": late[17],
         "word_latency_p95_s": late[18],
@@ -208,6 +216,23 @@ async def _stream(hearing: Hearing, path: Path) -> dict[str, float]:
         "sentence_wait_p95_s": decided[18],
         "longest_s": max(cut.words[-1].end - cut.words[0].start for cut in cuts),
     }
+
+
+async def _invented(hearing: Hearing, noise: Pcm) -> dict[str, float]:
+    """Words heard in a minute of noise, looped, and in a minute of music that a program plays."""
+    looped = np.resize(noise, SILENT * EAR).astype(np.float32)
+    tune = music(SILENT, MUSIC, seed=2)[:: VOICE // EAR]
+    found = [len(words(await hear(hearing, pcm))) for pcm in (noise, looped, np.ascontiguousarray(tune))]
+    per_minute = found[1] / (SILENT / 60), found[2] / (SILENT / 60)
+    return {"invented_words": found[0], "invented_words_per_min.noise": per_minute[0]} | {
+        "invented_words_per_min.music": per_minute[1]
+    }
+
+
+def _share(rows: Sequence[dict[str, str]], said: Sequence[list[str]], wrong: Sequence[int], who: str) -> float:
+    """Word error rate of one speaker's rows."""
+    own = [number for number, row in enumerate(rows) if row["speaker"] == who]
+    return sum(wrong[number] for number in own) / max(1, sum(len(said[number]) for number in own))
 
 
 async def _files(hearing: Hearing, speech: Path) -> dict[str, float]:

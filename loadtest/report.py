@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,16 @@ def tell(measure: str, figures: Mapping[str, float], options: argparse.Namespace
     if options.json:
         whole = {"measure": measure, "machine": machine(), "options": chosen, "figures": dict(figures)}
         options.json.write_text(json.dumps(whole, indent=2, default=str) + "\n")
+
+
+def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table of rows."""
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*(f"{cell:,.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+    console = Console()
+    console.width = max(console.width, 110)
+    console.print(table)
 
 
 def machine() -> dict[str, Any]:

@@ -4,9 +4,11 @@ Phrase length: log-normal, median 3.6 s, cut at 10 s; 3 % of the phrases start a
 pauses x 0.35, translations 0.15 longer); target/source duration is normal with the scenario's mean and deviation.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -122,3 +124,19 @@ def stalled(arrivals: Sequence[Arrival], length: float, every: float = 600.0) ->
         else arrival
         for arrival in arrivals
     ]
+
+
+def write(file: Path, arrivals: Sequence[Arrival]) -> None:
+    """Keep what a real run had to place: times alone, not what was said."""
+    rows = [
+        {"start": each.phrase.start, "end": each.phrase.end, "speech": each.phrase.speech, "ready": each.ready}
+        for each in arrivals
+    ]
+    file.write_text(json.dumps(rows) + "\n")
+
+
+def read(file: Path) -> list[Arrival]:
+    """A trace, in the order of its phrases."""
+    rows = json.loads(file.read_text())
+    found = [Arrival(Phrase(row["start"], row["end"], tuple(row["speech"])), row["ready"]) for row in rows]
+    return sorted(found, key=lambda arrival: arrival.phrase.start)

@@ -47,6 +47,14 @@
     return notes.sounds.findLast(frag => frag.start <= time && time < frag.end)?.level ?? null;
   }
 
+  /** Seconds that are there from `time` on. */
+  function cushion(buffered, time) {
+    for (let range = 0; range < buffered.length; range += 1) {
+      if (buffered.start(range) <= time && time < buffered.end(range)) return buffered.end(range) - time;
+    }
+    return 0;
+  }
+
   function look() {
     const video = document.querySelector("video"), hls = players[0];
     if (!video || !hls) return;
@@ -66,7 +74,7 @@
       sound: heard(time),
       chosen: hls.audioTrack,
       ranges: video.buffered.length,
-      cushion: video.buffered.length ? video.buffered.end(video.buffered.length - 1) - time : 0,
+      cushion: cushion(video.buffered, time),
       dropped: quality.droppedVideoFrames,
       frames: quality.totalVideoFrames,
       shown: [...video.textTracks].filter(track => track.mode === "showing").flatMap(track => [...track.activeCues ?? []]).map(cue => cue.text),

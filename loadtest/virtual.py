@@ -113,6 +113,13 @@ class VirtualMesh:
             key: type(state).model_validate_json(state.model_dump_json()) for key, state in self._states.items()
         }
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of state by stage, as Redis would hold them."""
+        found: dict[str, int] = {}
+        for (stage, _), state in self._states.items():
+            found[stage] = found.get(stage, 0) + len(state.model_dump_json())
+        return found
+
     def _send(self, sender: str, message: Message) -> None:
         self.sent.append((sender, message))
         if isinstance(message, Sealed):

@@ -61,6 +61,12 @@ class Record(BaseModel):
     """Speaker to the speaker that it is."""
     ducking: float = -14.0
     """Level of the original under a voice, dB."""
+    ducking_attack: float = 0.15
+    """Seconds of the fall, all of them before the voice begins."""
+    ducking_release: float = 0.4
+    """Seconds of the rise behind it."""
+    ducking_hold: float = 0.8
+    """Pauses in speech that are shorter stay ducked, seconds."""
     record: bool = False
     """Keep everything: the presentation becomes a VOD."""
     on_demand: bool = True
@@ -79,6 +85,8 @@ class Record(BaseModel):
     segment: float = 0.0
     """Seconds of the source's longest segment (its TARGETDURATION)."""
     title: str = ""
+    told_language: str = ""
+    """What the source itself says is spoken in it."""
     warnings: tuple[str, ...] = ()
     state: Literal["starting", "running", "ended", "failed"] = "starting"
     reason: str = ""

@@ -155,6 +155,9 @@ class Status(Figure):
     """Epoch seconds of the event that told the head."""
     seal: float = 0.0
     """Media time before which everything is published, seconds."""
+    published: float | None = None
+    """Seconds from the capture of the end of the last segment to its publication; None before the first."""
+    live: bool = False
     segments: int = 0
     """Sealed ones."""
     slates: int = 0
@@ -177,7 +180,12 @@ class Status(Figure):
 
     @property
     def delay(self) -> float | None:
-        """Head minus seal, seconds; None before the first segment is sealed."""
+        """How far what is published is behind what was captured, seconds; None before the first segment is sealed.
+
+        A file is not captured: there it is head minus seal.
+        """
+        if self.live:
+            return self.published
         return round(self.head - self.seal, 3) if self.segments else None
 
     @property
@@ -207,6 +215,7 @@ class Status(Figure):
         """Returns this status with what the stream's record says."""
         return self.but(
             contract=record.delay,
+            live=bool(record.live),
             state=record.state,
             reason=record.reason,
             title=record.title or record.url,
@@ -243,14 +252,16 @@ class Status(Figure):
         return self.but(at=event.at, event=event.id, stages=self.stages | {name: stage})
 
     def _understood(self, event: Event) -> Self:
-        match event.message:
+        match message := event.message:
             case Head(head=head) | AudioChunk(end=head):
                 return self._reached(head, event.at)
             case MediaSegment(end=end):
                 return self._reached(end / TICKS, event.at)
             case Sealed(start=start, duration=duration, slate=slate):
                 seal = max(self.seal, (start + duration) / TICKS)
-                return self.but(seal=seal, segments=self.segments + 1, slates=self.slates + slate)
+                published = round(event.at - message.date - duration / TICKS, 3)
+                counts = {"segments": self.segments + 1, "slates": self.slates + slate}
+                return self.but(seal=seal, published=published, **counts)
             case Utterance() as utterance if utterance.speaker is not None or event.stage == "speaker":
                 return self._said(utterance)
             case Translation() as translation:

@@ -31,8 +31,11 @@ class Store:
         return key
 
     async def replace(self, key: str, data: bytes) -> str:
-        """Store an object whose content may change, such as a final playlist."""
-        await self._backend.put_async(key, data)
+        """Store an object whose content may change, such as a final playlist; raises OSError like `put`."""
+        try:
+            await self._backend.put_async(key, data)
+        except Exception as error:
+            raise OSError(f"the store refused {key}: {error}") from error
         return key
 
     async def get(self, key: str) -> bytes:

@@ -53,6 +53,16 @@ PANELS = (
     ("Repeated", "sum by (stage) (rate(retries_total[1m]))", "{{stage}}", "ops", "Turns handed back after a failure."),
     ("Swept", "sum by (stage) (rate(swept_total[1m]))", "{{stage}}", "ops", "Turns of replicas that fell silent."),
     ("Fenced", "sum by (stage) (rate(fenced_total[1m]))", "{{stage}}", "ops", "Turns that had been given to another."),
+    ("Streams", "tenant:streams", "{{tenant}}", "none", "Running streams of each tenant."),
+    ("Minutes of a day", "tenant:minutes", "{{tenant}}", "m", "Minutes of streams within the last 24 hours."),
+    ("Calls", "tenant:requests:rate1m", "{{tenant}}", "reqps", "Calls of the API with a valid key."),
+    (
+        "Memory of processes",
+        'process_resident_memory_bytes{job="dragoman"}',
+        "{{service}}",
+        "bytes",
+        "One line a replica; a slope that never ends is a leak.",
+    ),
     (
         "Redis memory",
         "redis_memory_used_bytes / (redis_memory_max_bytes > 0)",

@@ -14,7 +14,7 @@ def trusted(hypothesis: Hypothesis, phrase: Phrase, share: float = 0.3) -> list[
 
 
 def voiced(words: Sequence[Word], marks: str, share: float = 0.3) -> list[Word]:
-    """Words of which at least `share` lies in speech; `marks` has a letter a window from time 0."""
+    """Words of which at least `share` lies in speech; `marks` has a letter a window from time 0, 0 for none."""
     return [word for word in words if _speech(word, marks) >= share * max(1e-3, word.end - word.start)]
 
 
@@ -39,7 +39,7 @@ def _speech(word: Word, marks: str) -> float:
     return sum(
         max(0.0, min(word.end, (window + 1) * STEP) - max(word.start, window * STEP))
         for window in range(first, last + 1)
-        if marks[window : window + 1] == "1"
+        if marks[window : window + 1] in ("1", "2")
     )
 
 

@@ -1,37 +1,25 @@
 """From chunks to words: the way of the sound, without the bus."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
-from services.asr.engines import Script, SpeechDetector, WindowRecogniser
+from services.asr.engines import Script
 from services.asr.engines import Word as Recognised
-from services.asr.guards import trusted
-from services.asr.recognition import STEP, CloseAtPause, CommitPolicy, Pauses, Phrase, after, agreement, without_seam
-from shared.audio import EAR, Pcm
+from services.asr.language import Belief
+from services.asr.recognition import Pauses
+from shared.audio import Pcm
 from shared.messages import AudioChunk, End, Gap, Progress, Word, Words
 
 Listen = Callable[[float, float], Awaitable[Pcm]]
 """Sound of a stream between two media times, mono 16 kHz."""
 Said = Words | Progress
-WINDOW = round(STEP * EAR)
 WAIT = 0.3
 """Seconds of silence behind words that are told at once: somebody waits to see whether more comes."""
 STRIDE = 1.0
 """Seconds between two words of progress."""
-HOP = round(1.0 / STEP)
-"""Windows of an open phrase from one decode to the next."""
-SLACK = 0.1
-"""Seconds by which a hypothesis may move a word that another one has."""
-RECENT = 60
-"""Committed words that a seam is looked for in."""
-PROMPT = 200
-"""Characters."""
 JITTER = 0.002
 """Seconds by which chunks that follow each other may seem not to."""
 
@@ -55,6 +43,14 @@ class EarState(BaseModel):
     """The last committed words of the open phrase."""
     prompt: str = ""
     """The end of what was said in earlier phrases."""
+    belief: Belief = Belief()
+    """Which language is spoken, where nobody has declared it."""
+    fed: float = 0.0
+    """Media time up to which a streaming engine has heard the open phrase."""
+    begun: float = 0.0
+    """Media time before which it says no later word starts."""
+    _warm: object | None = PrivateAttr(None)
+    """What a streaming engine keeps of the open phrase; without it, it hears again what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,14 @@ class Source:
 
     stream: str
     spoken: str
+    """BCP 47, or `auto`."""
     listen: Listen
+    candidates: tuple[str, ...] = ()
+    """Languages among which `auto` is decided; none: all that the engine knows."""
+    terms: tuple[str, ...] = ()
+    """Words that may well be said."""
+    backlog: float = 0.0
+    """Seconds of sound that wait."""
 
 
 class Committed(NamedTuple):
@@ -71,12 +74,17 @@ class Committed(NamedTuple):
 
     words: list[Recognised]
     until: float
+    spoken: str = ""
+    """Their language, where it was not declared."""
 
 
 class Ear(Protocol):
     """Turns sound up to a media time into committed words."""
 
-    spoken: tuple[str, ...]
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """Languages that are understood; empty: all."""
+        ...
 
     def load(self) -> None:
         """Load models and start programs; blocks."""
@@ -97,148 +105,6 @@ class Ear(Protocol):
     def settled(self, state: EarState) -> float:
         """Media time before which no later word starts."""
         ...
-
-
-class PhraseEar:
-    """Closes phrases at pauses, decodes each as a whole off the event loop, and lets pass what the guards trust."""
-
-    def __init__(self, engine: WindowRecogniser, detector: SpeechDetector, policy: CloseAtPause) -> None:
-        self.spoken = engine.spoken
-        self._engine, self._detector, self._policy = engine, detector, policy
-        self._threads = ThreadPoolExecutor(engine.parallel, thread_name_prefix="asr")
-
-    def load(self) -> None:
-        """Load both models."""
-        self._detector.load()
-        self._engine.load()
-
-    def close(self) -> None:
-        """Let go of the engine; what waits for it is cancelled."""
-        self._engine.close()
-        self._threads.shutdown(cancel_futures=True)
-
-    async def take(self, start: float, end: float, state: EarState, source: Source) -> list[Committed]:
-        """Hear whole windows; what is left over is read again from the ring with the next chunk."""
-        assert state.origin is not None
-        begin = state.origin + state.pauses.seen * STEP
-        count = int((end - begin) / STEP + 1e-6)
-        if count <= 0:
-            return []
-        pcm = await self._sound(begin, count, source)
-        speech, state.carry = await asyncio.to_thread(self._detector.speech, pcm, state.carry)
-        return await self._hear(speech, state, source)
-
-    async def flush(self, state: EarState, source: Source) -> list[Committed]:
-        """Decode the open phrase as if a pause stood behind it."""
-        if state.origin is None:
-            return []
-        heard = await self._decode(self._policy.flush(state.pauses), state, source)
-        state.carry, state.pauses = "", Pauses()
-        return heard
-
-    def settled(self, state: EarState) -> float:
-        """Start of the open phrase, or of the one that could still open."""
-        return state.end if state.origin is None else state.origin + self._policy.settled(state.pauses) * STEP
-
-    async def _hear(self, speech: list[float], state: EarState, source: Source) -> list[Committed]:
-        return await self._decode(self._policy.push(state.pauses, speech), state, source)
-
-    async def _decode(self, phrases: list[Phrase], state: EarState, source: Source) -> list[Committed]:
-        assert state.origin is not None
-        heard = []
-        for number, phrase in enumerate(phrases):
-            start = state.origin + phrase.start * STEP
-            words = await self._words(phrase, start, source) if phrase.spoken else []
-            later = phrases[number + 1].start if number + 1 < len(phrases) else self._policy.settled(state.pauses)
-            heard.append(Committed(words, state.origin + later * STEP))
-        return heard
-
-    async def _words(self, phrase: Phrase, start: float, source: Source, prompt: str = "") -> list[Recognised]:
-        pcm = await self._sound(start, len(phrase.marks), source)
-        loop = asyncio.get_running_loop()
-        hypothesis = await loop.run_in_executor(
-            self._threads, lambda: self._engine.transcribe(pcm, language=source.spoken, prompt=prompt)
-        )
-        end = start + len(phrase.marks) * STEP
-        return [
-            word._replace(start=start + word.start, end=min(end, start + word.end))
-            for word in trusted(hypothesis, phrase)
-        ]
-
-    async def _sound(self, start: float, windows: int, source: Source) -> Pcm:
-        pcm = await source.listen(start, start + windows * STEP)
-        # Media times are floats: the ring may round to a sample more or less.
-        return (
-            np.concatenate([pcm, np.zeros(1, np.float32)])[: windows * WINDOW] if len(pcm) != windows * WINDOW else pcm
-        )
-
-
-class SlidingEar(PhraseEar):
-    """Decodes an open phrase again with every second of it, and commits what the policy takes for settled."""
-
-    def __init__(
-        self, engine: WindowRecogniser, detector: SpeechDetector, policy: CloseAtPause, commit: CommitPolicy = agreement
-    ) -> None:
-        super().__init__(engine, detector, policy)
-        self._commit = commit
-
-    async def flush(self, state: EarState, source: Source) -> list[Committed]:
-        """Decode what is open; what comes next is another context."""
-        heard = await super().flush(state, source)
-        state.prompt = ""
-        return heard
-
-    def settled(self, state: EarState) -> float:
-        """End of the last committed word, less what a later hypothesis may move; else as without hypotheses."""
-        begun = super().settled(state)
-        return max(begun, state.recent[-1].end - SLACK) if state.recent else begun
-
-    async def _hear(self, speech: list[float], state: EarState, source: Source) -> list[Committed]:
-        heard = []
-        for chance in speech:
-            heard += await super()._hear([chance], state, source)
-            pauses = state.pauses
-            # By the length of the phrase, so that the outcome does not depend on how sound is cut.
-            if pauses.opened is not None and len(pauses.marks) % HOP == 0:
-                heard.append(await self._guess(Phrase(pauses.opened, pauses.marks), state, source))
-        return heard
-
-    async def _decode(self, phrases: list[Phrase], state: EarState, source: Source) -> list[Committed]:
-        assert state.origin is not None
-        heard = []
-        for phrase in phrases:
-            settled = self.settled(state)
-            words = await self._hypothesis(phrase, state, source)
-            new = without_seam(after(words, _end(state)), state.recent)
-            said = [*state.recent, *new]
-            state.prompt = f"{state.prompt} {' '.join(word.text for word in said)}".strip()[-PROMPT:]
-            state.before, state.recent = (), ()
-            heard.append(Committed(_from(new, settled), self.settled(state)))
-        return heard
-
-    async def _guess(self, phrase: Phrase, state: EarState, source: Source) -> Committed:
-        assert state.origin is not None
-        settled = self.settled(state)
-        words = await self._hypothesis(phrase, state, source) if phrase.spoken else []
-        new = self._commit(state.before, words, state.origin + phrase.end * STEP, _end(state))
-        new = _from(without_seam(new, state.recent), settled)
-        state.before, state.recent = tuple(words), (*state.recent, *new)[-RECENT:]
-        return Committed(new, self.settled(state))
-
-    async def _hypothesis(self, phrase: Phrase, state: EarState, source: Source) -> list[Recognised]:
-        assert state.origin is not None
-        if not phrase.spoken:
-            return []
-        return await self._words(phrase, state.origin + phrase.start * STEP, source, state.prompt)
-
-
-def _end(state: EarState) -> float:
-    return state.recent[-1].end if state.recent else 0.0
-
-
-def _from(words: list[Recognised], settled: float) -> list[Recognised]:
-    """Words that start no earlier than was promised."""
-    return [word._replace(start=max(word.start, settled), end=max(word.end, settled)) for word in words]
 
 
 class ScriptEar:
@@ -287,9 +153,9 @@ class Hearing:
         if not deaf:
             if state.origin is None:
                 state.origin = start
-            for words, until in await self._ear.take(start, chunk.end, state, source):
-                if words:
-                    yield self._words(words, until, state, source)
+            for heard in await self._ear.take(start, chunk.end, state, source):
+                if heard.words:
+                    yield self._words(heard, state, source)
         for progress in self._progress(chunk.until if deaf else self._ear.settled(state), state, source):
             yield progress
 
@@ -318,16 +184,18 @@ class Hearing:
         return not self._ear.spoken or spoken.partition("-")[0] in self._ear.spoken
 
     async def _restart(self, state: EarState, source: Source, at: float) -> AsyncIterator[Words]:
-        for words, until in await self._ear.flush(state, source):
-            if words:
-                yield self._words(words, max(until, at), state, source)
+        for heard in await self._ear.flush(state, source):
+            if heard.words:
+                yield self._words(heard._replace(until=max(heard.until, at)), state, source)
         state.origin = None
         state.end = max(state.end, at)
 
-    def _words(self, words: list[Recognised], until: float, state: EarState, source: Source) -> Words:
-        state.told, state.waited = max(state.told, until), True
-        said = tuple(Word(text=word.text, start=word.start, end=word.end, confidence=word.confidence) for word in words)
-        return Words(stream=source.stream, until=state.told, words=said, spoken=source.spoken)
+    def _words(self, heard: Committed, state: EarState, source: Source) -> Words:
+        state.told, state.waited = max(state.told, heard.until), True
+        said = tuple(
+            Word(text=word.text, start=word.start, end=word.end, confidence=word.confidence) for word in heard.words
+        )
+        return Words(stream=source.stream, until=state.told, words=said, spoken=heard.spoken or source.spoken)
 
     def _progress(self, until: float, state: EarState, source: Source) -> Iterator[Progress]:
         if until - state.told >= (WAIT if state.waited else STRIDE):

@@ -19,6 +19,8 @@ STEP = 512 / 16_000
 """Seconds of one window of the speech detector."""
 OPENS = 0.5
 STAYS = 0.35
+SURE = 0.7
+"""Chance from which on a window is speech for sure: music and machines stay below it."""
 CLICK = 5
 """Windows; less speech than this is no word."""
 
@@ -29,7 +31,7 @@ class Phrase:
 
     start: int
     marks: str
-    """A letter a window: 1 where there is speech."""
+    """A letter a window: 1 where there is speech, 2 where that is sure."""
 
     @property
     def end(self) -> int:
@@ -38,8 +40,10 @@ class Phrase:
 
     @property
     def spoken(self) -> bool:
-        """Whether there is enough speech to decode."""
-        return self.marks.count("1") >= CLICK
+        """Whether there is enough speech to decode: some that is sure, or at least little else in between."""
+        core = self.marks.strip("0")
+        voiced, sure = len(core) - core.count("0"), core.count("2")
+        return voiced >= CLICK and (sure >= 3 or voiced >= 0.45 * len(core))
 
 
 class Pauses(BaseModel):
@@ -81,12 +85,12 @@ class CloseAtPause:
         if state.opened is None:
             if chance > OPENS:
                 state.opened = self.settled(state)
-                state.marks = "0" * (state.seen - state.opened) + "1"
+                state.marks = "0" * (state.seen - state.opened) + _mark(chance)
                 state.quiet = 0
             state.seen += 1
             return None
         state.seen += 1
-        state.marks += "1" if chance > OPENS else "0"
+        state.marks += _mark(chance)
         state.quiet = 0 if chance > STAYS else state.quiet + 1
         return self._close(state) if state.quiet >= self._patience(len(state.marks) * STEP) else None
 
@@ -100,6 +104,10 @@ class CloseAtPause:
         phrase = Phrase(state.opened, state.marks)
         state.opened, state.closed, state.marks, state.quiet = None, state.seen, "", 0
         return phrase
+
+
+def _mark(chance: float) -> str:
+    return "2" if chance > SURE else "1" if chance > OPENS else "0"
 
 
 def after(words: Sequence[Word], committed: float, slack: float = 0.1) -> list[Word]:

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.asr import engines
+from services.asr.ears import PhraseEar, SlidingEar
 from services.asr.engines import EngineOptions
-from services.asr.hearing import Ear, EarState, Hearing, PhraseEar, ScriptEar, SlidingEar, Source
+from services.asr.hearing import Ear, EarState, Hearing, ScriptEar, Source
 from services.asr.recognition import CloseAtPause, CommitPolicy, agreement, look_ahead
+from services.asr.streaming import StreamEar
 from shared.audio import Pcm, to_pcm
 from shared.bus import Context, Limits, Service, State
 from shared.context import Offer
@@ -29,20 +31,26 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ASR_", use_attribute_docstrings=True)
 
     engine: str = "pocketsphinx"
-    """pocketsphinx (English, CPU), faster_whisper, or scripted, which hears nothing."""
+    """pocketsphinx (English, CPU), faster_whisper, nemo (FastConformer), or scripted, which hears nothing."""
     workers: int = 1
-    """Phrases that are decoded at once in this replica; with pocketsphinx each is a process of 142 MB."""
+    """Phrases that are decoded at once in this replica: processes of 142 MB with pocketsphinx, threads elsewhere."""
     model: str = ""
     """Folder of the model, for engines that need one."""
     device: str = "cpu"
     """cpu or cuda."""
+    reserve: float = 2.0
+    """Gigabytes of GPU memory that must stay free beside the weights; a model that does not fit is refused."""
+    spoken: str = ""
+    """For nemo: the languages that its model understands, by comma; none: en."""
+    look_ahead: float = 0.56
+    """For nemo: seconds of sound behind a word that its model may wait for."""
     pause: float = 0.3
     """Seconds of silence that close a phrase."""
     longest: float = 4.0
     """Seconds after which a phrase closes at the slightest pause; half as much again closes it anywhere."""
     commit: str = ""
     """pause: words leave when their phrase closes; agreement: when two decodes, a second apart, agree on them;
-    context: with a second of sound behind them. None: pause with pocketsphinx, else agreement."""
+    context: with a second of sound behind them. None: pause with pocketsphinx, else agreement. nemo needs none."""
     script: str = ""
     """For scripted: a JSON file, or JSON, with what is said; none: a few sentences over and over."""
     slots: int = 8
@@ -102,14 +110,25 @@ def create(settings: Settings | None = None) -> Service:
 
 def listener(settings: Settings) -> Ear:
     """The ear that the settings ask for."""
-    options = EngineOptions(settings.model, settings.device, settings.workers, settings.script)
+    options = EngineOptions(
+        settings.model,
+        settings.device,
+        settings.workers,
+        settings.script,
+        settings.reserve,
+        tuple(language.strip() for language in settings.spoken.split(",") if language.strip()),
+        settings.look_ahead,
+    )
     if settings.engine == "scripted":
         return ScriptEar(engines.script(options))
-    engine, detector = engines.load(settings.engine, options), engines.detector()
+    detector, patient = engines.detector(), CloseAtPause(settings.pause, max(WINDOW, settings.longest))
+    if settings.engine in engines.STREAMING:
+        return StreamEar(engines.stream(settings.engine, options), detector, patient)
+    engine = engines.load(settings.engine, options)
     commit = settings.commit or ("pause" if settings.engine == "pocketsphinx" else "agreement")
     if commit == "pause":
         return PhraseEar(engine, detector, CloseAtPause(settings.pause, settings.longest))
-    return SlidingEar(engine, detector, CloseAtPause(settings.pause, max(WINDOW, settings.longest)), POLICIES[commit])
+    return SlidingEar(engine, detector, patient, POLICIES[commit])
 
 
 def behind(state: AsrState, context: Context) -> bool:
@@ -126,4 +145,6 @@ def source(context: Context) -> Source:
     async def listen(start: float, end: float) -> Pcm:
         return to_pcm((await context.listen(start, end)).samples)
 
-    return Source(context.stream, context.record.source_language, listen)
+    record = context.record
+    terms = tuple(term.term for term in record.glossary)
+    return Source(context.stream, record.source_language, listen, record.candidates, terms, context.backlog)

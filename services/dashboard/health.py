@@ -1,8 +1,9 @@
 """A stream's health in one word and a sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from services.dashboard.busy import Load, advice
 from shared.status import Status
 
 Health = Literal["starting", "good", "late", "silent", "ended", "failed"]
@@ -31,16 +32,16 @@ def health(status: Status, segment: float, now: float) -> Health:
     return "late" if status.delay > status.contract + segment + SLACK else "good"
 
 
-def warnings(status: Status) -> list[str]:
-    """Returns what an operator should know and may do, the worst first, in words."""
+def warnings(status: Status, loads: Sequence[Load] = (), streams: int = 1) -> list[str]:
+    """Returns what an operator should know and may do while so many streams run, the worst first, in words."""
     if status.state != "running":
         return []
-    slowest = bottleneck(status)
+    slowest = bottleneck(status, loads, streams)
     return [*([slowest] if slowest else []), *_silent(status), *_late(status)]
 
 
-def bottleneck(status: Status) -> str | None:
-    """Returns what to know about the slowest stage: the first whose lag endangers the contract, in words."""
+def bottleneck(status: Status, loads: Sequence[Load] = (), streams: int = 1) -> str | None:
+    """Returns what to know about the slowest stage, the first whose lag endangers the contract, and what would help."""
     if status.delay is None or status.state != "running":
         return None
     before = 0.0
@@ -48,7 +49,8 @@ def bottleneck(status: Status) -> str | None:
         lanes = [name for name, lane in status.stages.items() if lane.stage == stage]
         lag = max((status.lag(name) for name in lanes if status.at_work(name)), default=before)
         if lag > status.contract and lag - before > status.contract / 2:
-            return f"{stage} is the bottleneck: {lag:.0f} s behind, {lag - before:.0f} s of them its own."
+            known = f"{stage} is the bottleneck: {lag:.0f} s behind, {lag - before:.0f} s of them its own."
+            return f"{known} {advice(stage, loads, streams)}".rstrip()
         before = max(before, lag)
     return None
 

@@ -5,7 +5,7 @@ from collections import deque
 from pydantic import BaseModel, ConfigDict
 
 from shared.context import Event
-from shared.status import Status
+from shared.status import Spread, Status
 
 EVERY = 1.0
 KEPT = 900
@@ -20,8 +20,8 @@ class Sample(BaseModel):
     """Epoch seconds."""
     delay: float | None
     contract: float
-    ear_voice: float | None
-    """Mean of the last clips."""
+    ear_voice: Spread | None
+    """Of the last clips."""
     lags: dict[str, float]
 
 
@@ -42,13 +42,12 @@ class Follower:
         status = self.status
         if not status.stages:
             return
-        ear_voice = status.ear_voice
         self.samples.append(
             Sample(
                 at=at,
                 delay=status.delay,
                 contract=status.contract,
-                ear_voice=ear_voice.mean if ear_voice else None,
+                ear_voice=status.ear_voice,
                 lags={name: status.lag(name) for name in status.stages},
             )
         )

@@ -11,6 +11,7 @@ from typing import Protocol
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
+from services.dashboard.busy import Loads
 from services.dashboard.health import health, warnings
 from services.dashboard.history import Follower
 from shared.context import Event, Record
@@ -44,9 +45,11 @@ class Source(Protocol):
 class Watch:
     """Follows streams for as many viewers as there are: each event is read once."""
 
-    def __init__(self, source: Callable[[], Source], every: float) -> None:
+    def __init__(self, source: Callable[[], Source], every: float, loads: Loads) -> None:
         self._source = source
         self._every = every
+        self._loads = loads
+        self._running = 1
         self._followers: OrderedDict[str, tuple[Follower, asyncio.Lock]] = OrderedDict()
         self._read: dict[str, float] = {}
 
@@ -75,11 +78,12 @@ class Watch:
     async def glance(self) -> list[dict[str, object]]:
         """Returns one line per stream, the newest first."""
         records = sorted(await self._source().records(), key=lambda record: record.created_at, reverse=True)
+        self._running = sum(record.state == "running" for record in records)
         return [await self._line(record) for record in records[:FOLLOWED]]
 
     async def view(self, record: Record) -> tuple[str, dict[str, object]]:
         """Returns the id of the last event, and everything the page shows of a stream."""
-        status = (await self.follow(record)).status
+        status, loads = (await self.follow(record)).status, await self._loads.now()
         return status.event, status.view() | {
             "now": time.time(),
             "health": health(status, record.segment, time.time()),
@@ -87,7 +91,10 @@ class Watch:
             "subtitled": record.subtitled,
             "names": {speaker: casting.name for speaker, casting in record.casting.items() if casting.name},
             "casting": {speaker: casting.model_dump() for speaker, casting in record.casting.items()},
-            "warnings": [*warnings(status), *status.warnings],
+            "merged": record.merged,
+            "next_delay": record.next_delay,
+            "loads": [load.model_dump() for load in loads],
+            "warnings": [*warnings(status, loads, self._running), *status.warnings],
         }
 
     async def _line(self, record: Record) -> dict[str, object]:
@@ -103,10 +110,12 @@ class Watch:
         }
 
 
-def pages(source: Callable[[], Source], modules: Path, every: float, closing: asyncio.Event) -> APIRouter:
+def pages(
+    source: Callable[[], Source], modules: Path, every: float, closing: asyncio.Event, loads: Loads | None = None
+) -> APIRouter:
     """Returns the routes; `modules` holds npm's packages, feeds tell news each `every` seconds and end at `closing`."""
     router = APIRouter(prefix="/dashboard", tags=["dashboard"])
-    watch = Watch(source, every)
+    watch = Watch(source, every, loads or Loads((), every))
     files = {path.name: path for path in WEB.iterdir()} | {
         name: modules / "uplot" / "dist" / name for name in ("uPlot.esm.js", "uPlot.min.css")
     }

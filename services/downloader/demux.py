@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -14,6 +15,13 @@ from shared.cmaf import Sample, audio_codec, video_codec
 FORMATS = "mpegts,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,flv,aac,mp3,ogg,wav,flac"
 """Containers that may be opened: none of them leads libav to another resource."""
 OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "data"}
+BRIEF = {"analyzeduration": "100000", "skip_frame": "all"}
+"""Most segments say at their beginning what they are; libav would decode more of them to make sure."""
+TAKEN = ("aac", "mp3", "mp3float")
+"""Sound that is handed on as it is."""
+HOLE = 0.04
+"""Seconds that may lie between two frames of sound before something is missing there."""
+_STAMP = b"com.apple.streaming.transportStreamTimestamp\0"
 _PICTURES = {"h264": "avc1", "hevc": "hvc1", "av1": "av01"}
 
 
@@ -92,6 +100,13 @@ class Tracks:
     audio: Head | None = None
     sounds: tuple[Packet, ...] = ()
 
+    @property
+    def whole(self) -> bool:
+        """Whether the container has told all that is asked of its tracks."""
+        pictured = self.video is None or bool(self.video.width and self.video.height)
+        heard = self.audio is None or self.audio.codec == "aac" or bool(self.audio.channels and self.audio.rate)
+        return pictured and heard
+
 
 def head_of(stream: av.VideoStream | av.AudioStream) -> Head:
     """The track's description."""
@@ -103,35 +118,63 @@ def head_of(stream: av.VideoStream | av.AudioStream) -> Head:
     return Head(context.name, extra, channels=sound.layout.nb_channels, rate=sound.sample_rate)
 
 
-def packet_of(packet: "av.Packet[av.stream.Stream]") -> Packet | None:
-    """The packet with its times in ticks; None where it has none."""
-    if packet.pts is None or packet.dts is None or packet.time_base is None:
+def packet_of(packet: "av.Packet[av.stream.Stream]", base: Fraction | None = None) -> Packet | None:
+    """The packet with its times in ticks, `base` being its track's; None where it has none."""
+    pts, dts, base = packet.pts, packet.dts, base or packet.time_base
+    if pts is None or dts is None or base is None:
         return None
-    scale = packet.time_base * TICKS
-    times = round(packet.pts * scale), round(packet.dts * scale), round((packet.duration or 0) * scale)
-    return Packet(bytes(packet), *times, packet.is_keyframe)
+    up, down = base.numerator * TICKS, base.denominator
+    length = packet.duration or 0
+    if up != down:
+        pts, dts, length = rescaled(pts, up, down), rescaled(dts, up, down), rescaled(length, up, down)
+    return Packet(bytes(packet), pts, dts, length, packet.is_keyframe)
+
+
+def rescaled(time: int, up: int, down: int) -> int:
+    """`time` in units of `up` / `down`, as the nearest whole one."""
+    return (2 * time * up + down) // (2 * down)
 
 
 def demux(data: bytes) -> Tracks:
     """The tracks of a fetched segment: MPEG-TS, packed audio, or init + fMP4; raises Unusable."""
     try:
-        form = "mpegts" if data[:1] == b"\x47" else None
-        with av.open(io.BytesIO(data), "r", format=form, options=OPTIONS) as container:
-            streams: list[av.VideoStream | av.AudioStream] = [
-                *container.streams.video[:1],
-                *container.streams.audio[:1],
-            ]
-            rows: dict[int, list[Packet]] = {stream.index: [] for stream in streams}
-            for packet in container.demux(streams):
-                row = packet_of(packet)
-                if row:
-                    rows[packet.stream_index].append(row)
-            heads: dict[str, Head] = {stream.type: head_of(stream) for stream in streams if rows[stream.index]}
-            found = {stream.type: tuple(rows[stream.index]) for stream in streams}
+        tracks = _demux(data, OPTIONS | BRIEF)
+        if not tracks.whole:
+            tracks = _demux(data, OPTIONS)
+        if tracks.audio and tracks.audio.codec.startswith("mp3") and layer(tracks.sounds[0].data) == 2:
+            tracks = replace(tracks, audio=replace(tracks.audio, codec="mp2"))
+        if stamp := packed(data):
+            tracks = replace(tracks, sounds=tuple(row._replace(pts=row.pts + stamp) for row in tracks.sounds))
     except (av.error.FFmpegError, ValueError) as error:
         raise Unusable("The source does not deliver media that can be read.") from error
-    if not heads:
+    if not (tracks.video or tracks.audio):
         raise Unusable("The source does not deliver media that can be read.")
+    return tracks
+
+
+def layer(frame: bytes) -> int:
+    """The layer of a frame of MPEG audio (ISO/IEC 11172-3, 2.4.2.3); a transport stream does not tell II from III."""
+    return 4 - (frame[1] >> 1 & 3) if len(frame) > 1 else 0
+
+
+def packed(data: bytes) -> int:
+    """Ticks at which a segment of packed audio starts, by the ID3 tag before it (RFC 8216, 3.4)."""
+    at = data.find(_STAMP, 0, 1024) if data[:3] == b"ID3" else -1
+    return int.from_bytes(data[at + len(_STAMP) :][:8]) if at >= 0 else 0
+
+
+def _demux(data: bytes, options: dict[str, str]) -> Tracks:
+    form = "mpegts" if data[:1] == b"\x47" else None
+    with av.open(io.BytesIO(data), "r", format=form, options=options) as container:
+        streams: list[av.VideoStream | av.AudioStream] = [*container.streams.video[:1], *container.streams.audio[:1]]
+        rows: dict[int, list[Packet]] = {stream.index: [] for stream in streams}
+        bases = {stream.index: stream.time_base for stream in streams}
+        for packet in container.demux(streams):
+            row = packet_of(packet, bases[packet.stream_index])
+            if row:
+                rows[packet.stream_index].append(row)
+        heads: dict[str, Head] = {stream.type: head_of(stream) for stream in streams if rows[stream.index]}
+        found = {stream.type: tuple(rows[stream.index]) for stream in streams}
     return Tracks(heads.get("video"), found.get("video", ()), heads.get("audio"), found.get("audio", ()))
 
 
@@ -181,22 +224,37 @@ def picture(head: Head, rows: Sequence[Packet], duration: int) -> Coded:
 
 def sound(head: Head, rows: Sequence[Packet]) -> Coded:
     """Frames of AAC or MP3 with their times in samples."""
-    frames = [row.data for row in rows]
+    frames = [(row.pts, row.data) for row in rows]
     if head.codec in ("mp3", "mp3float"):
-        length = 1152 if head.rate >= 32000 else 576
-        start, samples = round(rows[0].pts * head.rate / TICKS), tuple(Sample(frame, length) for frame in frames)
+        start, samples = timed(frames, 1152 if head.rate >= 32000 else 576, head.rate)
         return Coded("mp4a", audio_codec(b""), b"", head.rate, start, samples, channels=head.channels)
     if head.codec != "aac":
-        raise Unusable(f"The source's sound codec ({head.codec}) is not supported; AAC and MP3 are.")
+        raise Unusable(f"The source's sound codec ({head.codec}) is not supported.")
     config = head.extra[:2] if head.extra[:1] and head.extra[0] >> 3 == 2 else head.extra
-    if not config or frames[0][:1] == b"\xff":
-        split = [adts_frames(frame) for frame in frames]
-        config, frames = split[0][1], [frame for part, _ in split for frame in part]
+    if not config or frames[0][1][:1] == b"\xff":
+        split = [(time, adts_frames(data)) for time, data in frames]
+        config = split[0][1][1]
+        frames = [(time, frame) for time, (parts, _) in split for frame in parts]
     if not config:
         raise Unusable("The source's sound cannot be read.")
     rate = sampling_rate(config)
-    start, samples = round(rows[0].pts * rate / TICKS), tuple(Sample(frame, 1024) for frame in frames)
-    return Coded("mp4a", audio_codec(config), config, rate, start, samples, channels=head.channels)
+    start, samples = timed(frames, 1024, rate)
+    channels = head.channels or config[1] >> 3 & 15
+    return Coded("mp4a", audio_codec(config), config, rate, start, samples, channels=channels)
+
+
+def timed(frames: Sequence[tuple[int, bytes]], length: int, rate: int) -> tuple[int, tuple[Sample, ...]]:
+    """Where frames with their times in ticks start, and the frames: one before a hole lasts until the next."""
+    at = start = round(frames[0][0] * rate / TICKS)
+    samples: list[Sample] = []
+    for ticks, data in frames:
+        missing = round(ticks * rate / TICKS) - at
+        if missing > HOLE * rate:
+            samples[-1] = samples[-1]._replace(duration=length + missing)
+            at += missing
+        samples.append(Sample(data, length))
+        at += length
+    return start, tuple(samples)
 
 
 def between(track: Coded, start: int, end: int) -> Coded:

@@ -8,35 +8,28 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 
-from services.downloader.demux import (
-    OPTIONS,
-    Fragment,
-    Head,
-    Packet,
-    Tracks,
-    Unusable,
-    fragment,
-    head_of,
-    packet_of,
-)
-from services.downloader.recode import TAKEN, Recoder
+from services.downloader.cut import LENGTH, Shears
+from services.downloader.demux import OPTIONS, TAKEN, Fragment, Head, Unusable, head_of, packet_of
+from services.downloader.recode import Recoder
 from services.downloader.source import Cursor, Found, Opened, place
 from shared.audio import TICKS
 
 T = TypeVar("T")
 
-LENGTH = 2 * TICKS
-"""Ticks after which the next key picture starts a new segment."""
 SCANNED = 600 * TICKS
 """Ticks of a file that are searched for its longest segment."""
 
 
-async def finished(work: Callable[[], T]) -> T:
-    """What `work` returns in a thread; a cancellation waits for it, since nobody may close a container under it."""
+async def finished(work: Callable[[], T], wake: Callable[[], None] = lambda: None) -> T:
+    """What `work` returns in a thread; a cancellation waits for it, since nobody may close a container under it.
+
+    `wake` ends what the thread may be waiting for.
+    """
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        wake()
         await asyncio.wait([task])
         if not task.cancelled():
             task.exception()
@@ -61,28 +54,24 @@ class Cutter:
 
     def __init__(self, container: InputContainer, raw: int | None = None) -> None:
         self._container = container
-        self._streams: list[av.VideoStream | av.AudioStream] = [*moving(container), *container.streams.audio[:1]]
-        self._heads: dict[str, Head] = {stream.type: head_of(stream) for stream in self._streams}
+        streams: list[av.VideoStream | av.AudioStream] = [*moving(container), *container.streams.audio[:1]]
+        self._heads: dict[str, Head] = {stream.type: head_of(stream) for stream in streams}
         if "audio" not in self._heads:
             raise Unusable("The source has no sound.")
-        sound = container.streams.audio[0]
-        self._recoder = None if sound.codec_context.name in TAKEN else Recoder(sound)
-        if self._recoder:
-            self._heads["audio"] = self._recoder.head
+        head = self._heads["audio"]
+        self._recoder = None if head.codec in TAKEN else Recoder(head.channels)
+        self._shears = Shears(self._recoder.head if self._recoder else head, "video" in self._heads)
         self._raw = raw
-        self._pictures: list[Packet] = []
-        self._sounds: list[Packet] = []
         if raw is not None:
             container.seek(max(raw * 1_000_000 // TICKS, 0))
-        self._packets = container.demux(self._streams)
+        self._packets = container.demux(streams)
 
     def close(self) -> None:
         self._container.close()
 
     def next(self) -> Fragment | None:
         """The next segment; None at the end of the file."""
-        cut = self._cut()
-        while cut is None:
+        while (found := self._shears.next()) is None:
             packet = next(self._packets, None)
             if packet is None:
                 return self.rest()
@@ -90,41 +79,17 @@ class Cutter:
             if row is None or (self._raw is not None and row.pts < self._raw - 1):
                 continue
             if packet.stream.type == "audio":
-                self._sounds += self._recoder.recode(packet) if self._recoder else [row]
-            elif self._pictures or row.key:
-                self._pictures.append(row)
-            cut = self._cut()
-        return self._take(cut)
-
-    def _cut(self) -> int | None:
-        """Index of the picture (or, without one, the sound) that starts the next segment, once its sound is there."""
-        rows = self._pictures if "video" in self._heads else self._sounds
-        for index, row in enumerate(rows):
-            if index and row.key and row.pts - rows[0].pts >= LENGTH - TICKS // 50:
-                late = rows[-1].pts - row.pts > 5 * TICKS
-                return index if late or (self._sounds and self._sounds[-1].pts >= row.pts) else None
-        return None
-
-    def _take(self, cut: int) -> Fragment:
-        if "video" not in self._heads:
-            sounds, self._sounds = self._sounds[:cut], self._sounds[cut:]
-            return fragment(Tracks(audio=self._heads["audio"], sounds=tuple(sounds)))
-        after, pictures = self._pictures[cut], self._pictures[:cut]
-        sounds = [row for row in self._sounds if row.pts < after.pts]
-        self._pictures, self._sounds = self._pictures[cut:], [row for row in self._sounds if row.pts >= after.pts]
-        tracks = Tracks(self._heads["video"], tuple(pictures), self._heads["audio"], tuple(sounds))
-        return fragment(tracks, after.dts - pictures[0].dts)
+                self._shears.sound(self._recoder.recode(packet) if self._recoder else [row])
+            else:
+                self._shears.picture(self._heads["video"], row)
+        return found
 
     def rest(self) -> Fragment | None:
         """What has been read and not handed out."""
         if self._recoder:
-            self._sounds += self._recoder.rest()
+            self._shears.sound(self._recoder.rest())
             self._recoder = None
-        if not (self._pictures if "video" in self._heads else self._sounds):
-            return None
-        tracks = Tracks(self._heads.get("video"), tuple(self._pictures), self._heads["audio"], tuple(self._sounds))
-        self._pictures, self._sounds = [], []
-        return fragment(tracks)
+        return self._shears.rest()
 
 
 def longest(media: BinaryIO) -> float:

@@ -13,8 +13,17 @@ from shared.messages import AudioChunk, MediaSegment, Track
 from shared.store import Store
 
 
+def digest(data: bytes) -> str:
+    """A short name of some content."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 async def track(store: Store, stream: str, coded: Coded | None, start: int) -> Track | None:
-    """Store the samples of one track as CMAF, named by media time; raises OSError."""
+    """Store the samples of one track as CMAF; raises OSError.
+
+    Named by media time and content: a publisher never sends the same again, so a piece that was stored and not
+    committed must not stand for the one that comes after it.
+    """
     if coded is None or not coded.samples:
         return None
     if coded.width:
@@ -23,10 +32,10 @@ async def track(store: Store, stream: str, coded: Coded | None, start: int) -> T
         entry = cmaf.audio_entry(coded.config, coded.timescale, coded.channels)
     init = cmaf.init_segment(entry, coded.timescale, width=coded.width, height=coded.height)
     media = cmaf.media_segment(start // TICKS, coded.start, coded.samples, video=bool(coded.width))
-    name = f"{'v' if coded.width else 'o'}-{start}.m4s"
+    name = f"{'v' if coded.width else 'o'}-{start}-{digest(media)}.m4s"
     return Track(
         codec=coded.codec,
-        init=await store.put(f"{stream}/init-{hashlib.sha256(init).hexdigest()[:16]}.mp4", init),
+        init=await store.put(f"{stream}/init-{digest(init)}.mp4", init),
         media=await store.put(f"{stream}/{name}", media),
         timescale=coded.timescale,
         width=coded.width,

@@ -73,6 +73,8 @@ class Variant:
 
     url: str
     sound: str = ""
+    language: str = ""
+    """What is spoken in it, BCP 47, where the list says so."""
 
 
 def variant(text: str, url: str, height: int) -> Variant | None:
@@ -84,9 +86,12 @@ def variant(text: str, url: str, height: int) -> Variant | None:
     fitting = [entry for entry in candidates if _height(entry) <= height]
     chosen = max(fitting, key=_bandwidth) if fitting else min(candidates, key=lambda e: (_height(e), _bandwidth(e)))
     group = chosen.stream_info.audio
-    sounds = [entry for entry in playlist.media if entry.type == "AUDIO" and entry.group_id == group and entry.uri]
+    sounds = [entry for entry in playlist.media if entry.type == "AUDIO" and entry.group_id == group]
     sounds.sort(key=lambda entry: (entry.default != "YES", entry.autoselect != "YES"))
-    return Variant(urljoin(url, chosen.uri), urljoin(url, sounds[0].uri) if sounds else "")
+    sound = next((entry.uri for entry in sounds if entry.uri), "")
+    return Variant(
+        urljoin(url, chosen.uri), urljoin(url, sound) if sound else "", (sounds[0].language or "") if sounds else ""
+    )
 
 
 def media(text: str, url: str) -> Playlist:

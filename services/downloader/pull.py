@@ -13,6 +13,7 @@ from Crypto.Cipher import AES
 from services.downloader import playlist
 from services.downloader.demux import Coded, Fragment, Unusable, between, demux, fragment, joined
 from services.downloader.playlist import Entry, Part, Playlist, Variant
+from services.downloader.recode import Recoding
 from services.downloader.source import Cursor, Found, Opened, place
 from shared import guard
 from shared.audio import TICKS, ticks
@@ -41,6 +42,7 @@ class Address:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
+    language: str = ""
     sound: str = ""
     """A separate sound playlist, where a resolver names one."""
     expires: float | None = None
@@ -64,6 +66,11 @@ def sentence(error: BaseException) -> str:
         case aiohttp.ClientError() | OSError():
             return "The source cannot be reached."
     return "There is no media at this URL."
+
+
+def expired(error: BaseException) -> bool:
+    """Whether a new URL may help."""
+    return isinstance(error, aiohttp.ClientResponseError) and error.status in EXPIRED
 
 
 def passing(error: BaseException) -> bool:
@@ -125,9 +132,15 @@ def decrypted(data: bytes, key: bytes, vector: bytes) -> bytes:
     return clear[: -clear[-1]] if clear and 0 < clear[-1] <= 16 else clear
 
 
-def read(data: bytes) -> Fragment:
-    """A fetched segment in its own time; raises Unusable."""
-    return fragment(demux(data))
+class Reader:
+    """Reads one track's segments in their order."""
+
+    def __init__(self) -> None:
+        self._recoding = Recoding()
+
+    def read(self, data: bytes) -> Fragment:
+        """A fetched segment in its own time; raises Unusable."""
+        return fragment(self._recoding.taken(demux(data)))
 
 
 class Sound:
@@ -135,6 +148,7 @@ class Sound:
 
     def __init__(self, web: Web, address: Address) -> None:
         self._web, self._address = web, address
+        self._reader = Reader()
         self._last: int | None = None
         self._held: dict[int, Coded] = {}
 
@@ -170,7 +184,7 @@ class Sound:
             self._last = entry.sequence
             try:
                 found = await self._web.segment(entry, self._address)
-                audio = (await asyncio.to_thread(read, found)).audio
+                audio = (await asyncio.to_thread(self._reader.read, found)).audio
             except Failure:
                 continue
             if audio and held_end(audio) > start - TICKS:
@@ -207,9 +221,12 @@ class Puller:
         self._patience = patience
         self._start = start
         self._opened = self._delivered = False
+        self._reader = Reader()
         self._sound: Sound | None = None
         self._failed = 0
         """Rounds in which the next segment could not be fetched."""
+        self._outdated = False
+        """A segment was refused: its URL comes from a playlist that has expired since it was read."""
 
     async def events(self) -> AsyncIterator[tuple[Found, Cursor]]:
         """Opened, then pieces and losses in order; it ends with the playlist, or after `patience` without a segment."""
@@ -231,8 +248,7 @@ class Puller:
                 self._judge(error, clock() - fresh)
                 if clock() - fresh > self._patience:
                     return
-                expired = isinstance(error, aiohttp.ClientResponseError) and error.status in EXPIRED
-                if expired or failures >= FAILURES:
+                if expired(error) or failures >= FAILURES:
                     address, failures = None, 0
                 log.warning("playlist failed", extra={"reason": sentence(error)})
                 await asyncio.sleep(pause)
@@ -240,7 +256,10 @@ class Puller:
                 continue
             if not self._opened:
                 self._opened = True
-                yield Opened(not found.complete, found.target, address.title), self._cursor.model_copy(deep=True)
+                yield (
+                    Opened(not found.complete, found.target, address.title, address.language),
+                    self._cursor.model_copy(deep=True),
+                )
             advanced = postponed = False
             for entry in self._fresh(found):
                 events = await self._take(entry, address, found.target)
@@ -251,6 +270,9 @@ class Puller:
                 for event in events:
                     fresh = clock()
                     yield event, self._cursor.model_copy(deep=True)
+            if self._outdated:
+                address, self._outdated = None, False
+                continue
             if found.complete and not postponed:
                 self._require(self._cursor.reason or sentence(ValueError()))
                 return
@@ -283,7 +305,7 @@ class Puller:
         """The media playlist to follow, where `address` is a multivariant playlist."""
         chosen = playlist.variant(*await self._web.text(address), self._height) or Variant(address.url, address.sound)
         self._sound = Sound(self._web, replace(address, url=chosen.sound)) if chosen.sound else None
-        return replace(address, url=chosen.url)
+        return replace(address, url=chosen.url, language=address.language or chosen.language)
 
     def _fresh(self, found: Playlist) -> list[Entry]:
         """Entries not taken yet; what fell out of the window meanwhile is lost."""
@@ -299,36 +321,40 @@ class Puller:
             return [e for e in entries if date and e.date and e.date > date + 0.1] or entries[-1:]
         if found.first > last + 1:
             missing = found.first - last - 1
-            self._cursor.lose(ticks(missing * found.target), f"{missing} segments left the source's window.")
+            length = self._cursor.until(entries[0].date, missing * found.target)
+            self._cursor.lose(ticks(length), f"{missing} segments left the source's window.")
             self._cursor.sequence = last = found.first - 1
+            self._cursor.date, self._cursor.length = entries[0].date, 0.0
         return [entry for entry in entries if entry.sequence > last]
 
     async def _take(self, entry: Entry, address: Address, target: float) -> list[Found] | None:
         """Fetch and place one segment; None where it is tried again once the playlist has been read again."""
-        before = self._cursor.sequence, self._cursor.date
-        self._cursor.sequence, self._cursor.date = entry.sequence, entry.date
+        cursor = self._cursor
+        before = cursor.sequence, cursor.date, cursor.length
+        cursor.sequence, cursor.date, cursor.length = entry.sequence, entry.date, entry.duration
         try:
             if entry.missing:
                 raise Unusable("The source itself has a gap.")
             data = await self._web.segment(entry, address)
-            found = await asyncio.to_thread(read, data)
+            found = await asyncio.to_thread(self._reader.read, data)
             if self._sound:
                 end = found.start + found.duration
                 found = replace(found, audio=await self._sound.cover(entry.run, found.start, end, target))
         except Failure as error:
             if isinstance(error, Unusable | guard.Refused) and not entry.missing:
                 self._require(sentence(error))
-            self._failed = self._failed + 1 if passing(error) else ROUNDS
+            self._outdated = expired(error) and not self._failed
+            self._failed = self._failed + 1 if passing(error) or self._outdated else ROUNDS
             if self._failed < ROUNDS:
-                self._cursor.sequence, self._cursor.date = before
+                cursor.sequence, cursor.date, cursor.length = before
                 return None
             self._failed = 0
-            self._cursor.lose(ticks(entry.duration), sentence(error))
+            cursor.lose(ticks(entry.duration), sentence(error))
             log.warning("segment lost", extra={"reason": sentence(error)})
             return []
         self._failed = 0
         self._heard(found)
-        return [*place(found, self._cursor, tagged=entry.tagged, advert=entry.advert, date=entry.date)]
+        return [*place(found, cursor, tagged=entry.tagged, advert=entry.advert, date=entry.date)]
 
     def _heard(self, found: Fragment) -> None:
         if not found.audio:

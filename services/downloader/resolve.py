@@ -1,17 +1,18 @@
 """From what a person typed to a source that can be followed."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
-from services.downloader import push
+from services.downloader import listen, radio
 from services.downloader.demux import Unusable
 from services.downloader.files import File
 from services.downloader.pull import Address, Puller, Resolve, Web, sentence
+from services.downloader.push import Door, Push
 from services.downloader.sites import Site, Sites
 from services.downloader.source import Cursor, Source
 from shared import guard
@@ -34,8 +35,12 @@ class Ways:
     """Seconds without a new segment after which a source has ended."""
     start: float = 12.0
     """Seconds in which a source must deliver its first segment."""
-    doors: Mapping[str, str] = field(default_factory=dict)
+    publisher: float = 600.0
+    """Seconds that a first publisher is waited for."""
+    ports: Mapping[str, str] = field(default_factory=dict)
     """Protocol (rtmp, srt) to the `host:port` at which publishers are let in."""
+    whip: Callable[[str, float], Door] | None = None
+    """Opens the door of a stream for publishers by WHIP."""
 
 
 def local(url: str, folder: str) -> Path:
@@ -53,17 +58,22 @@ async def resolve(url: str, ways: Ways, cursor: Cursor) -> Source:
     """The source behind a user's URL; raises Unusable.
 
     A playlist or a media file is taken as it is; a page goes to the resolvers; `file:NAME` is a file of the
-    folder; `rtmp:NAME` and `srt:NAME` wait for a publisher.
+    folder; `rtmp:NAME`, `srt:NAME` and `whip:NAME` wait for a publisher; an answer without an end is a station.
     """
     if url.startswith("file:"):
         path = local(url, ways.folder)
         return File(path.open("rb"), cursor, path.stem)
     protocol, _, name = url.partition(":")
-    if protocol in push.OPENERS:
-        return push.Push(protocol, ways.doors.get(protocol, ""), name, cursor, ways.patience)
+    if protocol in (*listen.OPENERS, "whip"):
+        return Push(opened(protocol, name, ways), name, cursor, ways.patience)
     if urlsplit(url).path.lower().endswith((".m3u8", ".m3u")):
         return presentation(fixed(Address(url)), ways, cursor)
     try:
+        answer = await radio.knock(ways.client, ways.policy, url)
+        if radio.endless(answer):
+            station = radio.Station(ways.client, ways.policy, answer, ways.start)
+            return Push(station, answer.headers.get("icy-name", ""), cursor, ways.patience)
+        answer.close()
         body, final = await guard.fetch(ways.client, ways.policy, url, limit=LARGEST)
     except guard.Refused as error:
         raise Unusable(sentence(error)) from error
@@ -86,10 +96,19 @@ async def resolve(url: str, ways: Ways, cursor: Cursor) -> Source:
     return File(io.BytesIO(body), cursor, described(found).title)
 
 
+def opened(protocol: str, name: str, ways: Ways) -> Door:
+    """Where the publishers of a stream come in; raises Unusable."""
+    if protocol != "whip":
+        return listen.Port(protocol, ways.ports.get(protocol, ""), name, ways.publisher)
+    if ways.whip is None:
+        raise Unusable("Publishing by WHIP is not switched on here.")
+    return ways.whip(name, ways.publisher)
+
+
 def described(site: Site) -> Address:
     """What a resolver found, for the puller."""
     title = " - ".join(filter(None, (site.uploader, site.title)))
-    return Address(site.url, site.headers, title, site.sound, site.expires)
+    return Address(site.url, site.headers, title, site.language, site.sound, site.expires)
 
 
 def presentation(again: Resolve, ways: Ways, cursor: Cursor) -> Puller:

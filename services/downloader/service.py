@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -34,6 +35,8 @@ Reason = Literal["ended", "stopped", "failed"]
 
 GLANCE = 0.2
 """Seconds between two looks at the inbox and at what is sealed."""
+AFTER = 0.002
+"""Seconds by which a look follows a seal, so that clocks agree that it has come."""
 
 
 class Settings(BaseSettings):
@@ -64,6 +67,9 @@ class Settings(BaseSettings):
     is empty. The name is no secret: keep the port inside, or put a media server with keys in front."""
     srt: str = ""
     """`host:port` at which the stream `srt:NAME` is published by SRT; it needs ffmpeg."""
+    whip: str = ""
+    """`NAME=KEY` pairs with commas between them: who may publish the stream `whip:NAME` by WHIP (WebRTC) at /whip/NAME
+    of the HTTP port, with its key as bearer token; nobody where it is empty. It needs UDP, and one replica alone."""
     publisher: float = 600.0
     """Seconds that a first publisher is waited for."""
     timeout: float = 10.0
@@ -132,12 +138,13 @@ class Downloader:
         self._settings, self._store, self._state, self._context = settings, store, state, context
         self._stream = context.record.stream
         self._told = 0.0
+        self._seals: deque[float] = deque()
+        """Heads at which the sender will seal something, seconds; one that is told late makes that delay uneven."""
 
     async def run(self, source: Source) -> AsyncGenerator[Emission, None]:
         """Emissions up to the end of the source, or to a stop; raises Unusable."""
         feed, state = Feed(source), self._state
-        settings = self._settings
-        deadline = time.time() + (settings.publisher if isinstance(source, Push) else settings.start + 2)
+        deadline = time.time() + (source.wait if isinstance(source, Push) else self._settings.start) + 2
         try:
             while not await self._stopped():
                 if self._full():
@@ -145,7 +152,7 @@ class Downloader:
                     yield []
                     continue
                 try:
-                    item = await feed.next(GLANCE)
+                    item = await feed.next(self._glance())
                 except TimeoutError:
                     if state.captured == BASE and time.time() > deadline:
                         raise Unusable("The source did not answer in time.") from None
@@ -167,7 +174,7 @@ class Downloader:
             if await self._stopped():
                 break
             yield self._silence()
-            await asyncio.sleep(GLANCE)
+            await asyncio.sleep(self._glance())
         head = state.clock.captured(last) if state.captured > BASE else state.clock.head
         reason = state.over or "ended"
         if reason != "failed":
@@ -188,9 +195,21 @@ class Downloader:
         ahead = self._state.clock.head - max(self._context.sealed, 0.0)
         return self._state.live is False and ahead > self._settings.ahead
 
+    def _glance(self) -> float:
+        """Seconds to the next look around: it is not later than the next seal."""
+        clock = self._state.clock
+        while self._seals and self._seals[0] <= clock.head:
+            self._seals.popleft()
+        if not self._seals or clock.lag is None:
+            return GLANCE
+        return min(max(self._seals[0] + clock.lag - time.time() + AFTER, AFTER), GLANCE)
+
     def _silence(self) -> Emission:
-        now = time.time()
-        if not self._state.live or self._state.clock.lag is None or now - self._told < 1.0:
+        now, lag = time.time(), self._state.clock.lag
+        if not self._state.live or lag is None:
+            return []
+        due = bool(self._seals) and now - lag > self._seals[0]
+        if now - self._told < 1.0 and not due:
             return []
         self._told = now
         head = self._state.clock.silent(now)
@@ -214,6 +233,7 @@ class Downloader:
             live=found.live,
             segment=found.target,
             title=record.title or found.title,
+            told_language=found.language,
             delay=round(whole, 3),
             state="running",
         )
@@ -222,6 +242,7 @@ class Downloader:
     def _lose(self, found: Lost) -> Emission:
         state, start, end = self._state, seconds(found.start), seconds(found.end)
         state.ear, state.captured = max(state.ear, samples(found.end)), max(state.captured, found.end)
+        self._seals.append(end + self._context.record.delay)
         log.warning("media lost", extra={"stream": self._stream, "seconds": end - start, "reason": found.reason})
         return [Gap(stream=self._stream, until=end, start=start, end=end, reason=found.reason)]
 
@@ -230,6 +251,7 @@ class Downloader:
         heard = await asyncio.to_thread(state._ear.hear, piece.audio, state.ear, samples(piece.end))
         state.ear, state.captured = heard.end, piece.end
         end = seconds(piece.end)
+        self._seals.append(end + self._context.record.delay)
         if state.live:
             head = state.clock.arrived(end, arrived)
         else:
@@ -262,6 +284,12 @@ def create(settings: Settings | None = None) -> Service:
     service = Service("downloader", Limits(slots=settings.slots))
     policy = guard.Policy.parse(settings.allow)
     store = open_store(settings.store)
+    doors = None
+    if settings.whip:
+        from services.downloader import whip
+
+        doors = whip.Doors.parse(settings.whip)
+        service.router = whip.router(doors)
 
     @service.source(StreamStarted, state=DownloaderState)
     async def download(
@@ -278,7 +306,9 @@ def create(settings: Settings | None = None) -> Service:
                         settings.files,
                         settings.patience,
                         settings.start,
+                        settings.publisher,
                         {"rtmp": settings.rtmp, "srt": settings.srt},
+                        doors.door if doors else None,
                     )
                     source = await resolve(context.record.url, ways, state.cursor)
                     async with aclosing(downloader.run(source)) as emissions:

@@ -18,12 +18,19 @@ class Cursor(BaseModel):
     """Media sequence number of the last segment taken or given up."""
     date: float | None = None
     """Its date by the source, epoch seconds."""
+    length: float = 0.0
+    """Its length by the playlist, seconds."""
     raw: int | None = None
     """Where a file goes on, ticks in its own time."""
     lost: int = 0
     """Media time known to be missing before the next segment, ticks."""
     reason: str = ""
     """Why it is missing."""
+
+    def until(self, date: float | None, guess: float) -> float:
+        """Seconds of media between the last segment and one of this date; `guess` where dates tell nothing likely."""
+        told = 0.0 if date is None or self.date is None else date - self.date - self.length
+        return told if guess / 3 < told < guess * 3 else guess
 
     def lose(self, ticks: int, reason: str) -> None:
         """Note media time that will never come."""
@@ -39,6 +46,8 @@ class Opened:
     target: float
     """Seconds of its longest segment."""
     title: str = ""
+    language: str = ""
+    """What the source says is spoken in it, BCP 47."""
 
 
 @dataclass(frozen=True, slots=True)

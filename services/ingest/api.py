@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -14,7 +14,9 @@ from starlette.types import Message as Received
 from services.ingest import served, streams
 from services.ingest.bodies import (
     LanguageList,
+    LinkRequest,
     Links,
+    LinkView,
     Pair,
     StreamDetail,
     StreamList,
@@ -32,6 +34,7 @@ from services.ingest.served import lookup
 from services.ingest.transcript import MEDIA_TYPES, Format, Transcript, transcript, written
 from services.ingest.usage import Usage
 from shared.context import Event, Record
+from shared.links import Gate
 from shared.status import Status
 
 TAG = r"^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|\d{3}))?)?$"
@@ -87,6 +90,15 @@ def limited(most: int) -> type[APIRoute]:
     return Limited
 
 
+LIMITED = limited(0)
+"""Of routes that take no body."""
+
+
+def after(last_event_id: str) -> str:
+    """Returns the id behind which a feed goes on; what is no id of an event means the start."""
+    return last_event_id if re.fullmatch(r"\d{1,15}(-\d{1,15})?", last_event_id) else "0"
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Returns the error answers of an endpoint for the OpenAPI document."""
     schema = {"schema": ProblemDocument.model_json_schema()}
@@ -122,6 +134,11 @@ def spoken_in(record: Record, language: str) -> str:
     return found
 
 
+def behind_live(record: Record) -> float:
+    """Returns the seconds that a viewer is behind the live head: the delay and a player's buffer of three segments."""
+    return record.delay + 3 * record.segment
+
+
 def view(record: Record) -> StreamView:
     """Returns a record as callers see it."""
     return StreamView(
@@ -134,9 +151,11 @@ def view(record: Record) -> StreamView:
         source_language=record.source_language,
         languages=list(record.languages),
         subtitled=list(record.subtitled),
+        subtitles_only=record.subtitles_only,
         profile=record.profile,
         delay=record.delay,
-        behind_live=record.delay + 3 * record.segment,
+        next_delay=record.next_delay,
+        behind_live=behind_live(record),
         longest=record.longest,
         glossary=list(record.glossary),
         speakers=record.casting,
@@ -145,22 +164,19 @@ def view(record: Record) -> StreamView:
         record=record.record,
         ads=record.ads,
         on_demand=record.on_demand,
+        faces=record.faces,
+        listen=record.listen,
         warnings=list(record.warnings),
         created_at=record.created_at,
+        ended_at=record.ended_at or None,
         links=links(record.stream),
     )
 
 
 def router(
-    door: Door,
-    bus: Callable[[], Bus],
-    keys: Keys | None,
-    largest: int,
-    rate: Rate | None = None,
-    usage: Usage | None = None,
+    door: Door, bus: Callable[[], Bus], keys: Keys | None, largest: int, rate: Rate, usage: Usage, gate: Gate
 ) -> APIRouter:
     """Returns the API; without `keys` everybody may call, and `largest` is the most bytes of a request's body."""
-    rate, usage = rate or Rate(0), usage or Usage()
 
     async def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
         key = Key("") if keys is None else keys.find(bearer(authorization))
@@ -188,18 +204,9 @@ def router(
         status = (await statuses.of(record)).view()
         return StreamDetail.model_validate({**view(record).model_dump(), "status": status})
 
-    @api.post(
-        "/streams",
-        status_code=201,
-        responses={
-            200: {"model": StreamView, "description": "Joined the running stream"},
-            **documented(409, 413, 422, 503),
-        },
-    )
-    async def start_stream(asked: StreamRequest, tenant: Tenant, response: Response) -> StreamView:
-        """Starts dubbing a stream, or joins the running one of the same URL with the union of the languages."""
+    async def begun(starting: Awaitable[tuple[Record, bool]], tenant: str, response: Response) -> StreamView:
         try:
-            record, new = await door.start(asked, tenant)
+            record, new = await starting
         except Problem as refusal:
             usage.starts.labels(tenant, refusal.kind).inc()
             raise
@@ -207,6 +214,13 @@ def router(
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/v1/streams/{record.stream}"
         return view(record)
+
+    joined: dict[int | str, dict[str, Any]] = {200: {"model": StreamView, "description": "Joined the running stream"}}
+
+    @api.post("/streams", status_code=201, responses={**joined, **documented(409, 413, 422, 503)})
+    async def start_stream(asked: StreamRequest, tenant: Tenant, response: Response) -> StreamView:
+        """Starts dubbing a stream, or joins the running one of the same URL with the union of the languages."""
+        return await begun(door.start(asked, tenant), tenant, response)
 
     @api.get("/streams", responses=documented(422))
     async def list_streams(
@@ -224,13 +238,32 @@ def router(
 
     @api.patch("/streams/{stream}", responses=documented(404, 409, 413, 422, 503))
     async def change_stream(stream: Stream, patch: StreamPatch, tenant: Tenant) -> StreamView:
-        """Changes languages, ducking, glossary, speakers and merges, from the next utterance on."""
+        """Changes languages, ducking, glossary and speakers from the next utterance on, the delay in a pause."""
         return view(await door.change(stream, patch, tenant))
 
     @api.delete("/streams/{stream}", status_code=204, responses=documented(404, 409, 422))
     async def stop_stream(stream: Stream, tenant: Tenant) -> None:
         """Ends a stream; its recording, if it has one, stays playable."""
         await door.stop(stream, tenant)
+
+    @api.post("/streams/{stream}/restart", status_code=201, responses={**joined, **documented(404, 409, 413, 422, 503)})
+    async def restart_stream(stream: Stream, tenant: Tenant, response: Response) -> StreamView:
+        """Starts a stream that failed or ended anew, with the settings that it had; the new one has its own id."""
+        return await begun(door.again(stream, tenant), tenant, response)
+
+    @api.post("/streams/{stream}/links", status_code=201, responses=documented(404, 409, 413, 422))
+    async def make_link(stream: Stream, tenant: Tenant, asked: LinkRequest | None = None) -> LinkView:
+        """Makes a playback link: whoever has it may watch this one stream, without a key, until it expires."""
+        _, record = await door.find(stream, tenant)
+        if gate.links is None:
+            advice = (
+                "Playback links are not signed here. Set PLAYBACK_SECRET for ingest and sender, or use the plain ones."
+            )
+            raise Problem(409, "links-off", advice)
+        usage.links.labels(tenant).inc()
+        expires = int(gate.clock()) + (asked or LinkRequest()).seconds
+        name = gate.links.sign(record.stream, expires)
+        return LinkView(playlist=f"/hls/{name}/master.m3u8", watch=f"/watch/{name}", expires_at=expires)
 
     @api.get("/languages", tags=["languages"])
     async def list_languages(tenant: Tenant) -> LanguageList:
@@ -275,12 +308,15 @@ def router(
     @api.get("/usage", tags=["usage"])
     async def show_usage(tenant: Tenant) -> UsageView:
         """Shows what the tenant has running, and how much it may have."""
-        running = [record for record in await door.all(tenant) if streams.running(record)]
+        owned, now = await door.all(tenant), gate.clock()
+        running = [record for record in owned if streams.running(record)]
         return UsageView(
             streams=len(running),
             most_streams=door.quota.streams or None,
             languages=sum(len(record.languages) for record in running),
             most_languages=door.quota.languages or None,
+            minutes=round(sum(streams.minutes(record, now) for record in owned), 2),
+            most_minutes=door.quota.minutes or None,
             requests_a_minute=rate.a_minute or None,
         )
 
@@ -295,9 +331,8 @@ def router(
         last_event_id: Annotated[str, Header(max_length=64)] = "",
     ) -> AsyncIterator[ServerSentEvent]:
         """Sends what the stages say as server-sent events; goes on after `Last-Event-ID` and ends with the stream."""
-        after = last_event_id if re.fullmatch(r"\d+(-\d+)?", last_event_id) else "0"
         wanted = frozenset(filter(None, kinds.lower().split(",")))
-        async for event in follow(bus(), stream, after, wanted):
+        async for event in follow(bus(), stream, after(last_event_id), wanted):
             yield event
 
     return api

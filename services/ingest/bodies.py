@@ -9,12 +9,14 @@ from services.ingest.streams import LONGEST_DELAY, SHORTEST_DELAY, Profile, merg
 from shared.context import Casting, Term, Voice
 
 MOST_LANGUAGES = 16
+SHORTEST_LINK = 60
+LONGEST_LINK = 31 * 86_400
 
 Language = Annotated[str, Field(min_length=2, max_length=35, examples=["es"]), AfterValidator(served.tag)]
 Speaker = Annotated[str, Field(pattern=r"^\d{1,6}$", examples=["2"])]
 Ducking = Annotated[float, Field(ge=-60, le=0)]
+Delay = Annotated[float, Field(ge=SHORTEST_DELAY, le=LONGEST_DELAY, allow_inf_nan=False)]
 Merges = Annotated[dict[Speaker, Speaker], Field(max_length=256), AfterValidator(merged)]
-Glossary = Annotated[list[Term], Field(max_length=1000)]
 
 
 def source(text: str) -> str:
@@ -25,7 +27,20 @@ def source(text: str) -> str:
 class Body(BaseModel):
     """What a caller sends: a field that nobody knows is an error, not a silent default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class TermBody(Term, Body):
+    """A glossary entry."""
+
+
+class CastingBody(Casting, Body):
+    """What an operator decided about one speaker."""
+
+
+Entry = Annotated[TermBody, AfterValidator(lambda entry: Term(**dict(entry)))]
+Glossary = Annotated[list[Entry], Field(max_length=1000)]
+Decided = Annotated[CastingBody, AfterValidator(lambda casting: Casting(**dict(casting)))]
 
 
 class StreamRequest(Body):
@@ -39,7 +54,7 @@ class StreamRequest(Body):
     """Language that is spoken, BCP 47; `auto` where the running engine finds out by itself."""
     profile: Profile = "balanced"
     """Delay and utterance length in one word: live 8 s, balanced 12 s, quality 16 s."""
-    delay: float | None = Field(default=None, ge=SHORTEST_DELAY, le=LONGEST_DELAY, allow_inf_nan=False)
+    delay: Delay | None = None
     """Seconds from the live head to what is published, instead of a profile's; rounded up to whole segments."""
     glossary: Glossary = []
     """Terms with their translations, or terms to keep as they are."""
@@ -51,6 +66,12 @@ class StreamRequest(Body):
     """What is shown while the source plays adverts: the adverts, or a slate."""
     on_demand: bool = True
     """Work for a language only while somebody listens to it."""
+    subtitles_only: bool = False
+    """Subtitles in every language and no voice."""
+    faces: bool = False
+    """Find out who is on the picture, so that a voice fits who is seen to speak; costs CPU."""
+    listen: bool = False
+    """Offer each voice-over by WebRTC (WHEP) too, with less delay than HLS players have."""
 
 
 class LanguageChange(Body):
@@ -64,11 +85,17 @@ class StreamPatch(Body):
     """What changes in a running stream, from the next utterance on; fields that are left out stay as they are."""
 
     languages: LanguageChange = LanguageChange()
+    delay: Delay | None = None
+    """Seconds from the live head to what is published, in whole segments; in force from the next pause in speech."""
     ducking: Ducking | None = None
     """Level of the original under a voice, dB."""
+    subtitles_only: bool | None = None
+    """Subtitles and no voice, or voices again."""
+    listen: bool | None = None
+    """Offer each voice-over by WebRTC (WHEP) too."""
     glossary: Glossary | None = None
     """Replaces the glossary."""
-    speakers: dict[Speaker, Casting | None] = Field(default={}, max_length=256)
+    speakers: dict[Speaker, Decided | None] = Field(default={}, max_length=256)
     """Speaker to name, gender and voices; null forgets what was said about a speaker."""
     merged: Merges | None = None
     """Speaker to the speaker that it really is; replaces all earlier merges."""
@@ -82,6 +109,54 @@ class Links(BaseModel):
     dashboard: str
     events: str
     transcript: str
+
+
+class LinkRequest(Body):
+    """A playback link that somebody wants."""
+
+    seconds: int = Field(default=6 * 3600, ge=SHORTEST_LINK, le=LONGEST_LINK, examples=[21_600])
+    """How long it opens the stream."""
+
+
+class LinkView(BaseModel):
+    """A signed playback link: whoever has it may watch this one stream until it expires."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    playlist: str
+    """For any HLS player; a path on this server."""
+    watch: str
+    """The player page."""
+    expires_at: int
+    """Epoch seconds."""
+
+
+class Named(BaseModel):
+    """A speaker as viewers know them."""
+
+    name: str
+
+
+class ViewerView(BaseModel):
+    """What a viewer may know of a stream: neither its source nor its settings."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    state: Literal["starting", "running", "ended", "failed"]
+    reason: str
+    """Why it failed or ended."""
+    title: str
+    source_language: str
+    languages: list[str]
+    subtitled: list[str]
+    delay: float
+    behind_live: float
+    speakers: dict[str, Named]
+    merged: dict[str, str]
+    listen: bool
+    faces: bool
+    """Whether it is told who is on the picture."""
 
 
 class StreamView(BaseModel):
@@ -100,10 +175,13 @@ class StreamView(BaseModel):
     source_language: str
     languages: list[str]
     subtitled: list[str]
-    """Of the languages, those that get subtitles only, since no voice speaks them."""
+    """Of the languages, those that get subtitles only, since no voice speaks them or none is wanted."""
+    subtitles_only: bool
     profile: str
     delay: float
     """Seconds from the live head to what is published: the contract."""
+    next_delay: float | None
+    """A delay that was asked for and comes into force in the next pause in speech."""
     behind_live: float
     """Seconds that a viewer is behind the live head: the delay and the player's own buffer of three segments."""
     longest: float
@@ -115,9 +193,13 @@ class StreamView(BaseModel):
     record: bool
     ads: str
     on_demand: bool
+    faces: bool
+    listen: bool
     warnings: list[str]
     created_at: float
     """Epoch seconds."""
+    ended_at: float | None
+    """Epoch seconds; null while it runs."""
     links: Links
 
 
@@ -158,8 +240,13 @@ class LanguageList(BaseModel):
 class UsageView(BaseModel):
     """What a tenant has running, and how much it may have; null: as much as it likes."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     streams: int
     most_streams: int | None
     languages: int
     most_languages: int | None
+    minutes: float
+    """Minutes of streams within the last 24 hours."""
+    most_minutes: int | None
     requests_a_minute: float | None

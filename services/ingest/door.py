@@ -17,6 +17,9 @@ from shared.messages import Message, StreamStarted, StreamStopped
 
 log = logging.getLogger(__name__)
 
+KEPT = {"url", "tenant", "subtitles_only", "profile", "longest", "glossary", "ducking", "record", "on_demand", "ads"}
+KEPT |= {"faces", "listen"}
+"""What a stream that is started again has of the one before; numbers of speakers mean others there."""
 ATTEMPTS = 20
 """Times that a change is tried again because somebody else changed the record in between."""
 
@@ -66,8 +69,32 @@ class Door:
         Raises Problem for a URL that must not be fetched, for languages that no engine serves, for more than the
         tenant may have, and for a new stream while the mesh is behind with those that it has.
         """
-        record = await self._asked(asked, tenant)
-        key, instead_of = streams.digest(tenant, asked.url), ""
+        return await self._begin(await self._asked(asked, tenant))
+
+    async def again(self, stream: str, tenant: str) -> tuple[Record, bool]:
+        """Starts a stream that is over anew, with its settings but without its speakers; see `start`."""
+        _, before = await self.find(stream, tenant)
+        if streams.running(before):
+            raise Problem(409, "stream-runs", "This stream runs. DELETE it first, or change it with PATCH.")
+        offered = await self.served()
+        spoken = source(before.source_language, offered)
+        languages = targets(before.languages, spoken, offered)
+        kept = before.model_dump(include=KEPT)
+        return await self._begin(
+            Record(
+                **kept,
+                stream=secrets.token_hex(6),
+                source_language=spoken,
+                languages=languages,
+                subtitled=languages if before.subtitles_only else offered.subtitled(languages),
+                delay=before.next_delay or before.delay,
+                created_at=self._clock(),
+            )
+        )
+
+    async def _begin(self, record: Record) -> tuple[Record, bool]:
+        self._check(record.url)
+        key, instead_of = streams.digest(record.tenant, record.url), ""
         for _ in range(ATTEMPTS):
             owner = await self._bus().claim(key, record.stream, instead_of)
             found = await self._bus().record(owner)
@@ -120,15 +147,21 @@ class Door:
             version, record = await self.find(stream, tenant)
             if not streams.running(record):
                 return
-            stopped = record.model_copy(update={"reason": streams.STOPPED})
-            if await self._bus().post(stopped, version, StreamStopped(stream=stream, until=0.0)):
-                log.info("Stream stopped", extra={"stream": stream})
+            if await self.end(version, record, streams.STOPPED):
                 return
         raise busy()
 
+    async def end(self, version: str, record: Record, reason: str) -> bool:
+        """Ends a running stream for a reason; False when its record has another version by now."""
+        stopped = record.model_copy(update={"reason": reason, "ended_at": self._clock()})
+        done = await self._bus().post(stopped, version, StreamStopped(stream=record.stream, until=0.0))
+        if done:
+            log.info("Stream stopped", extra={"stream": record.stream})
+        return done
+
     async def _room(self, wanted: Record) -> None:
         records = await self._bus().records()
-        self.quota.check(wanted, (record for record in records if record.tenant == wanted.tenant))
+        self.quota.check(wanted, (record for record in records if record.tenant == wanted.tenant), self._clock())
         if why := await overload(self._bus(), records, self._behind, self._clock()):
             advice = (
                 f"No new stream is taken, so that those that run stay on time: {why}. Send this again in a minute;"
@@ -138,14 +171,10 @@ class Door:
 
     async def _grown(self, before: Record, after: Record) -> None:
         if len(after.languages) > len(before.languages):
-            Quota(languages=self.quota.languages).check(after, await self.all(after.tenant))
+            Quota(languages=self.quota.languages).check(after, await self.all(after.tenant), self._clock())
 
     async def _asked(self, asked: StreamRequest, tenant: str) -> Record:
-        try:
-            self._guard(asked.url)
-            streams.canonical(asked.url)
-        except ValueError as error:
-            raise url_refused(str(error)) from error
+        self._check(asked.url)
         offered = await self.served()
         if offered.pairs and not offered.voices:
             await asyncio.sleep(PATIENCE)
@@ -158,7 +187,8 @@ class Door:
             url=asked.url,
             tenant=tenant,
             languages=languages,
-            subtitled=offered.subtitled(languages),
+            subtitled=languages if asked.subtitles_only else offered.subtitled(languages),
+            subtitles_only=asked.subtitles_only,
             source_language=spoken,
             profile=asked.profile,
             delay=timing.delay,
@@ -168,8 +198,17 @@ class Door:
             record=asked.record,
             ads=asked.ads,
             on_demand=asked.on_demand,
+            faces=asked.faces,
+            listen=asked.listen,
             created_at=self._clock(),
         )
+
+    def _check(self, url: str) -> None:
+        try:
+            self._guard(url)
+            streams.canonical(url)
+        except ValueError as error:
+            raise url_refused(str(error)) from error
 
     @staticmethod
     def _joined(running: Record, asked: Record, offered: Served) -> Record:
@@ -179,7 +218,9 @@ class Door:
                 f" Ask for {running.source_language}, or DELETE /v1/streams/{running.stream} first."
             )
             raise Problem(409, "other-source-language", advice, stream=running.stream)
-        return spoken_in(running, streams.union(running.languages, asked.languages), offered)
+        silent = running.subtitles_only and asked.subtitles_only
+        joined = running.model_copy(update={"subtitles_only": silent})
+        return spoken_in(joined, streams.union(running.languages, asked.languages), offered)
 
 
 def spoken_in(record: Record, languages: tuple[str, ...], offered: Served) -> Record:
@@ -187,6 +228,8 @@ def spoken_in(record: Record, languages: tuple[str, ...], offered: Served) -> Re
     if len(languages) > MOST_LANGUAGES:
         advice = f"A stream has at most {MOST_LANGUAGES} languages. Remove one with PATCH before you add another."
         raise Problem(422, "too-many-languages", advice)
+    if record.subtitles_only:
+        return record.model_copy(update={"languages": languages, "subtitled": languages})
     # The offers of a replica that restarts are missing for a while: what already has a voice keeps it.
     voiced = set(record.languages) - set(record.subtitled)
     subtitled = tuple(language for language in offered.subtitled(languages) if language not in voiced)
@@ -208,11 +251,16 @@ def patched(record: Record, patch: StreamPatch, offered: Served) -> Record:
             cast(how, offered)
     changes = {
         "ducking": patch.ducking,
+        "next_delay": None if patch.delay is None else streams.whole(patch.delay, record.segment),
+        "subtitles_only": patch.subtitles_only,
+        "listen": patch.listen,
         "glossary": None if patch.glossary is None else tuple(patch.glossary),
         "merged": patch.merged,
         "casting": {speaker: how for speaker, how in said.items() if how is not None},
     }
     changed = record.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    if changed.next_delay == changed.delay:
+        changed = changed.model_copy(update={"next_delay": None})
     return spoken_in(changed, languages, offered)
 
 

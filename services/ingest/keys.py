@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -59,11 +58,3 @@ def bearer(authorization: str | None) -> str:
     """Returns the token of an Authorization header (RFC 6750, section 2.1), "" if it has none."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def loopback(host: str) -> bool:
-    """Whether a server bound to this host is reached from its own machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

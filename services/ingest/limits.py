@@ -15,10 +15,19 @@ class Quota:
     streams: int = 0
     languages: int = 0
     """Over all its streams."""
+    minutes: int = 0
+    """Of streams, within any 24 hours."""
 
-    def check(self, wanted: Record, others: Iterable[Record]) -> None:
-        """Raises Problem when this stream, beside the tenant's others, is more than the tenant may have."""
-        running = [record for record in others if streams.running(record) and record.stream != wanted.stream]
+    def check(self, wanted: Record, others: Iterable[Record], now: float) -> None:
+        """Raises Problem when this stream, beside the tenant's others, is more than the tenant may have at `now`."""
+        known = list(others)
+        running = [record for record in known if streams.running(record) and record.stream != wanted.stream]
+        if self.spent(known, now):
+            advice = (
+                f"Your streams ran for the {self.minutes} minutes that you may have within 24 hours."
+                " Try again later, or ask the operator for more."
+            )
+            raise Problem(429, "minute-quota", advice, {"Retry-After": "3600"})
         if self.streams and len(running) >= self.streams:
             advice = (
                 f"You may have {self.streams} streams at a time, and these run: {_named(running)}."
@@ -32,6 +41,10 @@ class Quota:
                 f" and this one has {len(wanted.languages)}. Remove some with PATCH, or ask the operator for more."
             )
             raise Problem(429, "language-quota", advice, {"Retry-After": "60"})
+
+    def spent(self, records: Iterable[Record], now: float) -> bool:
+        """Whether a tenant's streams have used up its minutes at `now`, epoch seconds."""
+        return bool(self.minutes) and sum(streams.minutes(record, now) for record in records) >= self.minutes
 
 
 def _named(records: list[Record]) -> str:

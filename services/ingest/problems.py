@@ -74,6 +74,10 @@ async def invalid(_: Request, error: RequestValidationError) -> Response:
 
 async def refused(request: Request, error: StarletteHTTPException) -> Response:
     """Answers what the framework itself refuses: unknown paths, wrong methods, unreadable bodies."""
+    if error.status_code == 400:
+        # What the framework says of bytes that are no text, let alone JSON.
+        advice = "Change the request and send it again. The body has to be JSON in UTF-8."
+        return respond(document(422, advice, "invalid", errors=[{"pointer": "", "detail": str(error.detail)}]), 422)
     advice = {
         404: f"There is nothing at {request.url.path}. The API is described at /docs.",
         405: f"{request.method} does nothing at {request.url.path}. The API is described at /docs.",

@@ -1,6 +1,7 @@
 """HTTP in, StreamStarted and StreamStopped out: who may start a stream, and whether it is already running."""
 
 import logging
+import os
 import re
 import time
 from pathlib import PurePosixPath
@@ -9,13 +10,16 @@ from fastapi import APIRouter
 from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.ingest import api, problems, usage
+from services.ingest import api, clips, problems, viewers
 from services.ingest.door import Door, Guard
-from services.ingest.keys import keys, loopback
+from services.ingest.keys import keys
 from services.ingest.limits import Quota, Rate
+from services.ingest.steward import Steward, Work
 from services.ingest.streams import PUSHED
+from services.ingest.usage import process_usage
 from shared import guard
 from shared.bus import Service
+from shared.links import Gate, Links, loopback
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,16 @@ class Settings(BaseSettings):
     """Streams that a tenant may have at a time; 0: any number."""
     quota_languages: int = Field(default=0, ge=0)
     """Languages that a tenant may have at a time, over all its streams; 0: any number."""
+    clips: int = Field(default=0, ge=0)
+    """Clips that are dubbed at a time by POST /v1/clips, each with a mesh of its own; 0: none are taken."""
+    clip_limit: int = 512 << 20
+    """Bytes of the largest clip that is uploaded."""
+    quota_minutes: int = Field(default=0, ge=0)
+    """Minutes of streams that a tenant may have within 24 hours; then those that run are ended. 0: any number."""
+    secret: str = Field(default="", validation_alias="PLAYBACK_SECRET", repr=False)
+    """What signs playback links, the same as the sender's."""
+    require_link: bool | None = Field(default=None, validation_alias="SENDER_REQUIRE_LINK")
+    """Whether playback needs a signed link, the same as the sender's."""
     behind: float = Field(default=1.5, ge=0)
     """New streams are refused while a stage is this many delays behind the head of a running live stream; 0: never."""
     allow: str = Field(default="", validation_alias=AliasChoices("INGEST_ALLOW", "DOWNLOADER_ALLOW"))
@@ -54,9 +68,16 @@ class Settings(BaseSettings):
         """Whether calls need a key."""
         return not loopback(self.host) if self.require_key is None else self.require_key
 
+    @property
+    def gate(self) -> Gate:
+        """Who may play, as the sender has it."""
+        closed = not loopback(self.host) if self.require_link is None else self.require_link
+        return Gate(Links.parse(self.secret), closed, time.time)
+
     @model_validator(mode="after")
     def _known_keys(self) -> "Settings":
         keys(filter(None, self.keys.split(",")))
+        Links.parse(self.secret)
         return self
 
 
@@ -85,19 +106,26 @@ def checked(policy: guard.Policy, files: str) -> Guard:
 
 def create(settings: Settings | None = None) -> Service:
     """Builds the API; it needs no engine and takes no turn."""
-    settings = settings or Settings()
+    settings = settings or Settings(_secrets_dir=os.environ.get("SECRETS_DIR"))
     service = Service("ingest")
-    quota = Quota(settings.quota_streams, settings.quota_languages)
+    quota = Quota(settings.quota_streams, settings.quota_languages, settings.quota_minutes)
     check = checked(guard.Policy.parse(settings.allow), settings.files)
     door = Door(lambda: service.bus, check, time.time, quota, settings.behind)
     known = keys(filter(None, settings.keys.split(",")))
     if settings.closed and not known.known:
         log.warning("API keys are needed and none is set: every call is refused; set INGEST_KEYS")
-    opened, counted = known if settings.closed else None, usage.Usage()
+    opened, usage, gate = known if settings.closed else None, process_usage(), settings.gate
+    work = Work(Steward(door, lambda: service.bus, usage, time.time))
+    service.on_start(work.start)
+    service.on_stop(work.stop)
     service.router = APIRouter()
     service.router.include_router(
-        api.router(door, lambda: service.bus, opened, settings.body_limit, Rate(settings.rate), counted)
+        api.router(door, lambda: service.bus, opened, settings.body_limit, Rate(settings.rate), usage, gate)
     )
-    service.router.include_router(usage.router(counted))
+    service.router.include_router(viewers.router(lambda: service.bus, gate))
+    if settings.clips:
+        dubbed = clips.Clips(settings.clips)
+        service.on_stop(dubbed.stop)
+        service.router.include_router(clips.router(dubbed, opened, check, settings.clip_limit))
     service.exception_handlers = dict(problems.handlers)
     return service

@@ -1,6 +1,7 @@
 """What a stream is: its identity, its delay, its languages, and whether it still runs."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -13,6 +14,8 @@ SHORTEST_DELAY = 2.0
 LONGEST_DELAY = 120.0
 STOPPED = "Stopped by request."
 """Reason in the record of a stream that somebody ended."""
+SPENT = "The minutes that its owner may have within a day are used up."
+DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,23 @@ def digest(tenant: str, url: str) -> str:
 
 def running(record: Record) -> bool:
     """Whether somebody who asks for the same URL joins this stream instead of starting a new one."""
-    return record.state in ("starting", "running") and record.reason != STOPPED
+    return record.state in ("starting", "running") and not record.ended_at
 
 
 def over(record: Record) -> bool:
     """Whether nothing more will come of this stream."""
     return record.state in ("ended", "failed")
+
+
+def minutes(record: Record, now: float) -> float:
+    """Returns for how many minutes of the last 24 hours a stream ran; `now` is epoch seconds."""
+    until = record.ended_at or now
+    return max(0.0, min(until, now) - max(record.created_at, now - DAY)) / 60
+
+
+def whole(delay: float, segment: float) -> float:
+    """Returns a delay rounded up to whole segments, both in seconds; as it is where their length is not known yet."""
+    return round(math.ceil(delay / segment - 1e-6) * segment, 3) if segment else delay
 
 
 def union(languages: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

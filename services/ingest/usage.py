@@ -1,30 +1,31 @@
 """What tenants use, counted for the operator; no label holds a stream."""
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from functools import cache
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 
 class Usage:
-    """Counters of one process."""
+    """Counters and gauges of one process; gauges say the same in every replica of ingest."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter("ingest_requests", "Calls with a valid key.", ["tenant"], registry=self.registry)
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter("ingest_requests", "Calls with a valid key.", ["tenant"], registry=registry)
         self.starts = Counter(
-            "ingest_starts", "Starts: new, joined, or why refused.", ["tenant", "outcome"], registry=self.registry
+            "ingest_starts", "Starts: new, joined, or why refused.", ["tenant", "outcome"], registry=registry
         )
+        self.links = Counter("ingest_links", "Playback links made.", ["tenant"], registry=registry)
+        self.streams = Gauge("ingest_streams", "Streams that run.", ["tenant"], registry=registry)
+        self.languages = Gauge("ingest_languages", "Languages of streams that run.", ["tenant"], registry=registry)
+        self.minutes = Gauge("ingest_minutes", "Minutes of streams within a day.", ["tenant"], registry=registry)
 
-    def text(self) -> bytes:
-        """Returns the counters in the text format of Prometheus."""
-        return generate_latest(self.registry)
+    def holds(self, tenant: str, *, streams: int, languages: int, minutes: float) -> None:
+        """Notes what a tenant has now."""
+        self.streams.labels(tenant).set(streams)
+        self.languages.labels(tenant).set(languages)
+        self.minutes.labels(tenant).set(round(minutes, 2))
 
 
-def router(usage: Usage) -> APIRouter:
-    """Returns the page that Prometheus reads."""
-    api = APIRouter()
-
-    @api.get("/metrics/usage", include_in_schema=False)
-    async def read() -> Response:
-        return Response(usage.text(), media_type=CONTENT_TYPE_LATEST)
-
-    return api
+@cache
+def process_usage() -> Usage:
+    """The usage that /metrics of this process shows."""
+    return Usage(REGISTRY)

@@ -1,6 +1,8 @@
 """Words in, utterances out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,7 +19,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SEGMENTER_", use_attribute_docstrings=True)
 
     engine: str = "embedded"
-    """embedded: a small model of English words and pauses."""
+    """embedded: a small model of English words and pauses; punctuation: a token classifier of transformers."""
+    model: Path = Path()
+    """Folder of the model, for punctuation."""
+    device: str = "cpu"
+    """cpu or cuda, for punctuation."""
+    reserve: float = 2.0
+    """Gigabytes of GPU memory that must stay free beside the weights; a model that does not fit is refused."""
     pause: float = 0.6
     """Seconds of silence that end a sentence; half as long again where the longest sentence has 12 s or more."""
     slots: int = 8
@@ -44,7 +52,7 @@ def create(settings: Settings | None = None) -> Service:
     """The segmenter stage."""
     settings = settings or Settings()
     service = Service("segmenter", Limits(slots=settings.slots))
-    engine = engines.load(settings.engine)
+    engine = engines.load(settings.engine, engines.Options(settings.model, settings.device, settings.reserve))
     segmenter = Segmenter(engine)
     pause = settings.pause
 
@@ -63,6 +71,14 @@ def create(settings: Settings | None = None) -> Service:
                 spoken=state.spoken,
             )
 
+    def cut(message: Words, state: SegmenterState, longest: float) -> list[Utterance]:
+        law, found = rule(longest, pause), list[Utterance]()
+        for word in message.words:
+            state.heard = max(state.heard, word.start)
+            found += utterances(segmenter.push(state, [word], message.spoken, law), state, message.stream)
+        state.heard = max(state.heard, message.until)
+        return [*found, *utterances(segmenter.silence(state, state.heard, law), state, message.stream)]
+
     def progress(state: SegmenterState, stream: str, stride: float = STRIDE) -> Iterator[Progress]:
         if state.until - state.told >= stride:
             state.told = state.until
@@ -70,15 +86,8 @@ def create(settings: Settings | None = None) -> Service:
 
     @service.on(Words, state=SegmenterState)
     async def segment(message: Words, state: SegmenterState, context: Context) -> AsyncIterator[Utterance | Progress]:
-        wait_or_cut = rule(context.record.longest, pause)
-        for word in message.words:
-            state.heard = max(state.heard, word.start)
-            for utterance in utterances(
-                segmenter.push(state, [word], message.spoken, wait_or_cut), state, message.stream
-            ):
-                yield utterance
-        state.heard = max(state.heard, message.until)
-        for utterance in utterances(segmenter.silence(state, state.heard, wait_or_cut), state, message.stream):
+        # Off the loop: an engine may take its time with each word.
+        for utterance in await asyncio.to_thread(cut, message, state, context.record.longest):
             yield utterance
         for moved in progress(state, message.stream):
             yield moved
@@ -87,14 +96,15 @@ def create(settings: Settings | None = None) -> Service:
     async def wait(message: Progress, state: SegmenterState, context: Context) -> AsyncIterator[Utterance | Progress]:
         state.heard = max(state.heard, message.until)
         wait_or_cut = rule(context.record.longest, pause)
-        for utterance in utterances(segmenter.silence(state, state.heard, wait_or_cut), state, message.stream):
+        silent = utterances(segmenter.silence(state, state.heard, wait_or_cut), state, message.stream)
+        for utterance in await asyncio.to_thread(list, silent):
             yield utterance
         for moved in progress(state, message.stream):
             yield moved
 
     @service.on(Gap, state=SegmenterState)
     async def skip(message: Gap, state: SegmenterState) -> AsyncIterator[Utterance | Progress]:
-        for utterance in utterances(segmenter.flush(state), state, message.stream):
+        for utterance in await asyncio.to_thread(list, utterances(segmenter.flush(state), state, message.stream)):
             yield utterance
         state.heard = max(state.heard, message.until)
         for moved in progress(state, message.stream, stride=1e-3):
@@ -102,8 +112,12 @@ def create(settings: Settings | None = None) -> Service:
 
     @service.on(End, state=SegmenterState)
     async def finish(message: End, state: SegmenterState) -> AsyncIterator[Utterance | Progress | End]:
-        for utterance in utterances(segmenter.flush(state), state, message.stream):
+        for utterance in await asyncio.to_thread(list, utterances(segmenter.flush(state), state, message.stream)):
             yield utterance
         yield message.model_copy(update={"until": max(message.until, state.told)})
+
+    @service.on_start
+    async def start() -> None:
+        await asyncio.to_thread(engine.load)
 
     return service

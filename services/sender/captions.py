@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
+COLOURS = ("", "yellow", "cyan", "lime", "magenta")
+"""Of speakers in turn, as broadcasters have them: players know these names, and the first stays white."""
 COLUMNS = 42
 LINES = 2
 LINGER = 0.5
@@ -21,9 +23,11 @@ class Cue(BaseModel):
     text: str
     """Lines, not yet escaped."""
     speaker: str = ""
+    colour: str = ""
+    """One of the classes of WebVTT, 8.1; none: as the player likes."""
 
 
-def cues(rendition: str, start: float, end: float, text: str, speaker: str = "") -> list[Cue]:
+def cues(rendition: str, start: float, end: float, text: str, speaker: str = "", colour: str = "") -> list[Cue]:
     """Speech in [start, end) seconds as cues of at most two lines of 42 characters, which share the time by length."""
     blocks = blocks_of(text)
     total = sum(len(block) for block in blocks)
@@ -32,7 +36,7 @@ def cues(rendition: str, start: float, end: float, text: str, speaker: str = "")
     for block in blocks:
         said += len(block)
         until = start + (end - start) * said / total
-        made.append(Cue(rendition=rendition, start=at, end=until, text=block, speaker=speaker))
+        made.append(Cue(rendition=rendition, start=at, end=until, text=block, speaker=speaker, colour=colour))
         at = until
     return [*made[:-1], made[-1].model_copy(update={"end": end + LINGER})] if made else []
 
@@ -52,13 +56,15 @@ def blocks_of(text: str) -> list[str]:
 def webvtt(cues: Iterable[Cue], start: float, end: float) -> str:
     """A caption segment: every cue that overlaps [start, end) seconds, with its whole times on the media clock.
 
-    LOCAL 0 = MPEGTS 0 makes cue times media times. The media clock's base on both sides would say the same, but hls.js
-    takes a difference of 0 to the first fragment for "no map" and shifts cues after a discontinuity.
+    LOCAL 1 s = MPEGTS 1 s makes cue times media times. Other times on both sides would say the same, but hls.js takes a
+    difference of 0 to the first fragment for "no map", and takes a fragment whose time it has not learned yet to be at
+    0: either way it shifts cues after a discontinuity. Nothing is ever published at 1 s (see shared.audio.BASE).
     """
-    lines = ["WEBVTT", "X-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0", ""]
+    lines = ["WEBVTT", "X-TIMESTAMP-MAP=LOCAL:00:00:01.000,MPEGTS:90000", ""]
     for cue in sorted(cues, key=lambda cue: (cue.start, cue.end, cue.text)):
         if cue.start < end and cue.end > start:
-            said = f"<v {_escaped(cue.speaker)}>{_escaped(cue.text)}" if cue.speaker else _escaped(cue.text)
+            said = f"<c.{cue.colour}>{_escaped(cue.text)}</c>" if cue.colour else _escaped(cue.text)
+            said = f"<v {_escaped(cue.speaker)}>{said}" if cue.speaker else said
             lines += [f"{_clock(cue.start)} --> {_clock(cue.end)}", said, ""]
     return "\n".join(lines)
 

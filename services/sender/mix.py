@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,14 @@ from shared.audio import VOICE, Pcm
 
 Stereo = NDArray[np.float32]
 """Shape (2, samples), 48 kHz, full scale 1.0."""
+Level = NDArray[np.float32]
+"""A factor for each sample, shape (samples,)."""
 ReadPcm = Callable[[int, int], Stereo]
 """(first sample, end sample) on the 48 kHz media clock to PCM; silence where there is nothing."""
+
+
+FADE = 3 * VOICE // 10
+"""Samples in which speech fades out that the stream's end would cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,8 @@ class Spoken:
     span: Span
     pcm: Pcm
     gain: float = 1.0
+    cut: int = 0
+    """Sample at which it has faded out, as the stream ends there; 0: it is heard to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Duck:
         return round((self.attack + self.release + self.bridge) * VOICE)
 
 
-def gain(spans: Sequence[Span], start: int, end: int, duck: Duck) -> NDArray[np.float32]:
+def gain(spans: Sequence[Span], start: int, end: int, duck: Duck) -> Level:
     """Gain of the original for samples [start, end): the deepest of the trapezoids around the bridged clips, in dB.
 
     The same samples get the same gain whichever window asks, as long as the spans within `duck.reach` are given, and a
@@ -70,41 +79,64 @@ def gain(spans: Sequence[Span], start: int, end: int, duck: Duck) -> NDArray[np.
     return level
 
 
-def _step_back(level: NDArray[np.float32], start: int, fall: int, rise: int, duck: Duck) -> None:
+def _step_back(level: Level, start: int, fall: int, rise: int, duck: Duck) -> None:
     """Lower `level`, whose first sample is `start`, to a trapezoid: down from `fall` on, up again from `rise` on."""
-    bottom, over = fall + round(duck.attack * VOICE), rise + round(duck.release * VOICE)
-    # The bottom is a constant: powers are computed for the slopes alone.
-    parts = [(fall, bottom), (bottom, rise), (rise, over)] if bottom <= rise else [(fall, over)]
-    for low, high in parts:
-        low, high = max(low, start), min(high, start + len(level))
-        if low >= high:
-            continue
-        part = level[low - start : high - start]
-        if bottom <= low and high <= rise:
-            np.minimum(part, np.float32(10 ** (duck.depth / 20)), out=part)
-            continue
-        time = np.arange(low, high)
-        share = np.minimum((time - fall) / (bottom - fall), (over - time) / (over - rise))
-        np.minimum(part, np.power(10.0, duck.depth / 20 * np.clip(share, 0, 1)).astype(np.float32), out=part)
+    down = _slope(duck.depth, duck.attack)
+    up = _slope(duck.depth, duck.release)[::-1]
+    low, high = max(fall, start), min(rise + len(up), start + len(level))
+    if low >= high:
+        return
+    trapezoid = np.full(high - low, down[-1] if len(down) else _factor(duck.depth), np.float32)
+    _lay(trapezoid, low, down, fall)
+    _lay(trapezoid, low, up, rise)
+    part = level[low - start : high - start]
+    np.minimum(part, trapezoid, out=part)
+
+
+def _lay(trapezoid: Level, start: int, slope: Level, at: int) -> None:
+    """Raise `trapezoid`, whose first sample is `start`, to a slope that begins at sample `at`."""
+    low, high = max(start, at), min(start + len(trapezoid), at + len(slope))
+    if low < high:
+        part = trapezoid[low - start : high - start]
+        np.maximum(part, slope[low - at : high - at], out=part)
+
+
+@lru_cache(64)
+def _slope(depth: float, length: float) -> Level:
+    """The fall from full level to `depth` dB in `length` seconds, even in dB."""
+    count = round(length * VOICE)
+    return np.power(10.0, depth / 20 * (np.arange(1, count + 1) / max(1, count))).astype(np.float32)
+
+
+def _factor(depth: float) -> float:
+    return float(10 ** (depth / 20))
 
 
 def voice(clips: Sequence[Spoken], start: int, end: int) -> Stereo:
     """The clean dub, samples [start, end): clips alone, on silence."""
+    spoken = _voice(clips, start, end)
+    return np.stack([spoken, spoken])
+
+
+def _voice(clips: Sequence[Spoken], start: int, end: int) -> Pcm:
     out = np.zeros(end - start, np.float32)
     for clip in clips:
         first = clip.span.start
         low, high = max(start, first), min(end, clip.span.end, first + len(clip.pcm))
-        if low < high:
-            out[low - start : high - start] += clip.pcm[low - first : high - first] * np.float32(clip.gain)
-    np.clip(out, -1, 1, out=out)
-    return np.stack([out, out])
+        if low >= high:
+            continue
+        heard = clip.pcm[low - first : high - first] * np.float32(clip.gain)
+        if clip.cut and high > clip.cut - FADE:
+            heard *= np.clip((clip.cut - np.arange(low, high)) / FADE, 0, 1).astype(np.float32)
+        out[low - start : high - start] += heard
+    return np.clip(out, -1, 1, out=out)
 
 
 def voice_over(original: ReadPcm, clips: Sequence[Spoken], start: int, end: int, duck: Duck) -> Stereo:
     """Clips over the ducked original, samples [start, end); without clips it is the original, bit for bit."""
     level = gain([clip.span for clip in clips], start, end, duck)
     mixed = original(start, end) * level
-    mixed += voice(clips, start, end)
+    mixed += _voice(clips, start, end)
     return np.clip(mixed, -1, 1, out=mixed)
 
 

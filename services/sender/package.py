@@ -105,6 +105,8 @@ def pack(
     if not untouched:
         packer.original(read)
     start, end = window(due)
+    # All languages hear the same stretch of the original.
+    read = cache(read)
     for language, clips in dubs.items():
         near = [clip for clip in clips if clip.span.start < end + duck.reach and clip.span.end > start - duck.reach]
         packer.dub(language, near, read, duck, clean, quiet=not near)

@@ -15,6 +15,9 @@ from shared.audio import TICKS, VOICE
 from shared.context import Row
 from shared.messages import Sealed
 
+BESIDE = ("faces", "utterances")
+"""Renditions that no player knows: they have playlists, and no place in the menu."""
+
 
 class Kind(StrEnum):
     """What a media playlist promises."""
@@ -111,7 +114,7 @@ def menu(sealed: Sealed, spoken: str) -> list[Rendition]:
     title = "Original" if spoken == "und" else f"{name(spoken)} (original)"
     found = [Rendition("original", title, spoken, "public.original-content", default=True, autoselect=True)]
     for rendition in sealed.objects:
-        if rendition in ("video", "original") or rendition.startswith("captions-"):
+        if rendition in ("video", "original", *BESIDE) or rendition.startswith("captions-"):
             continue
         language = rendition.removesuffix("-clean")
         how, what = ("voice only", "dubbed") if rendition != language else ("voice-over", "voice-over")

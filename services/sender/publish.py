@@ -38,7 +38,7 @@ class Publisher:
         """Make and store one segment of every rendition; the row that names them."""
         original = timeline.original(due.piece)
         pieces = around(_heard(timeline, record), *package.window(due))
-        dubs = await self._dubs(timeline, record, warm)
+        dubs = await self._dubs(timeline, record, warm, due.cut)
         if dubs or not original:
             await self._decode(pieces, timeline, warm)
         cues: dict[str, list[Cue]] = {rendition: [] for rendition in captions_of(record)}
@@ -52,7 +52,7 @@ class Publisher:
             untouched=original is not None,
             dubs=dubs,
             cues=cues,
-            duck=mix.Duck(depth=record.ducking),
+            duck=ducking(record),
             clean=self.clean,
         )
         await asyncio.gather(*(self.store.put(f"{stream}/{name}", body) for name, body in packed.bodies.items()))
@@ -67,13 +67,13 @@ class Publisher:
         await self._decode(pieces, timeline, warm)
         loudness.add(_known(warm.sound, pieces, start, end))
 
-    async def _dubs(self, timeline: Timeline, record: Record, warm: Warm) -> dict[str, list[mix.Spoken]]:
+    async def _dubs(self, timeline: Timeline, record: Record, warm: Warm, cut: int) -> dict[str, list[mix.Spoken]]:
         for clip in timeline.clips:
             if clip.audio not in warm.clips:
                 warm.clips[clip.audio] = to_pcm(await self._get(clip.audio) or b"")
         return {
             language: [
-                mix.Spoken(clip.span, warm.clips[clip.audio], clip.gain)
+                mix.Spoken(clip.span, warm.clips[clip.audio], clip.gain, cut if clip.end > cut else 0)
                 for clip in timeline.clips
                 if clip.language == language
             ]
@@ -109,6 +109,11 @@ def delay_of(record: Record) -> float:
 def kept(record: Record) -> bool:
     """Whether nothing is ever deleted; a file runs ahead of its viewers, so a sliding window would pass them by."""
     return record.record or record.live is False
+
+
+def ducking(record: Record) -> mix.Duck:
+    """How the original of this stream steps back."""
+    return mix.Duck(record.ducking, record.ducking_attack, record.ducking_release, record.ducking_hold)
 
 
 def spoken(record: Record) -> str:

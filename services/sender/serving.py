@@ -6,32 +6,35 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from services.sender import playlist
+from services.sender.front import Front, lasting, media_type
 from services.sender.hot import Hot
 from services.sender.playlist import Kind, Variant
 from services.sender.publish import kept, spoken
 from shared.audio import TICKS
 from shared.cmaf import samples_of, track_of
 from shared.context import Record, Row
+from shared.links import Gate, Opened, Refused
 from shared.store import Missing, Store
 
 PLAYLIST = "application/vnd.apple.mpegurl"
-TYPES = {"m4s": "video/mp4", "mp4": "video/mp4", "vtt": "text/vtt; charset=utf-8"}
+TEXTS = {"vtt": "text/vtt; charset=utf-8", "json": "application/json"}
 OPEN = {"Access-Control-Allow-Origin": "*"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "media-src 'self' blob: data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 GUARDED = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-FOREVER = "public, max-age=31536000, immutable"
 STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.[a-z0-9.]+")
 PAGES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "map": "text/plain"}
@@ -104,36 +107,54 @@ class Views:
 
 
 def router(
-    bus: Callable[[], Outside], store: Store, window: float, web: Path, hlsjs: Path, memory: int = 64 << 20
+    bus: Callable[[], Outside],
+    store: Store,
+    window: float,
+    web: Path,
+    hlsjs: Path,
+    memory: int = 64 << 20,
+    gate: Gate | None = None,
 ) -> APIRouter:
-    """The HTTP side: /hls/{stream}/..., /watch/{stream} and /web/...; `memory` bytes of objects are kept in RAM."""
-    made, views, hot = APIRouter(tags=["playback"]), Views(bus, window), Hot(store, memory)
+    """The HTTP side: /hls/{stream}/..., /watch/{stream} and /web/...; `memory` bytes of objects are kept in RAM.
+
+    A stream stands in the path by its name or as a signed link, as far as the gate admits it; without one all may play.
+    """
+    gate = gate or Gate(None, False, time.time)
+    views, hot = Views(bus, window), Hot(store, memory)
+
+    @asynccontextmanager
+    async def ahead(app: FastAPI) -> AsyncIterator[None]:
+        app.middleware_stack = Front(app.middleware_stack or app.build_middleware_stack(), hot, gate)
+        yield
+
+    made = APIRouter(tags=["playback"], lifespan=ahead)
 
     async def hls(request: Request) -> Response:
         """A playlist or an object of a stream: master.m3u8, <rendition>.m3u8, and what they name."""
-        stream, name = request.path_params["stream"], request.path_params["name"]
+        name = request.path_params["name"]
+        try:
+            opened = gate.admit(request.path_params["stream"])
+        except Refused as refused:
+            return problem(str(refused), 403)
+        stream = opened.stream
         if not STREAM.fullmatch(stream) or not FILE.fullmatch(name):
-            return _problem("There is no such name.")
+            return problem("There is no such name.")
         stem, _, suffix = name.rpartition(".")
         if suffix == "m3u8":
-            return await _playlist(stream, stem, request)
-        if suffix not in TYPES:
-            return _problem("There is no such object.")
+            return await _playlist(opened, stem, request)
+        if suffix not in TEXTS and suffix not in ("m4s", "mp4"):
+            return problem("There is no such object.")
         try:
             body = await hot.get(f"{stream}/{name}")
         except Missing:
-            return _problem("This object does not exist, or no longer.")
-        kind = (
-            TYPES[suffix]
-            if stem[:2] in ("v-", "in") or stem.startswith("video-")
-            else TYPES[suffix].replace("video", "audio")
-        )
-        return _answer(request, body, kind, FOREVER, text=suffix == "vtt")
+            return problem("This object does not exist, or no longer.")
+        kind = TEXTS.get(suffix) or media_type(name)
+        return _answer(request, body, kind, lasting(opened.expires, gate.clock), text=suffix in TEXTS)
 
-    # A plain route: FastAPI's own would double the cost of a request, and this is where the requests are.
     made.add_route("/hls/{stream}/{name}", hls, methods=["GET", "HEAD"], include_in_schema=False)
 
-    async def _playlist(stream: str, rendition: str, request: Request) -> Response:
+    async def _playlist(opened: Opened, rendition: str, request: Request) -> Response:
+        stream = opened.stream
         view = await views.look(stream)
         record = view.record
         if record is None or record.state in ("ended", "failed"):
@@ -142,12 +163,13 @@ def router(
             except Missing:
                 pass
             else:
-                return _answer(request, body, PLAYLIST, "public, max-age=3600", text=True)
+                cache = "public, max-age=3600" if opened.expires is None else "no-cache"
+                return _answer(request, body, PLAYLIST, cache, text=True)
         if record is None or not view.rows:
-            return _problem("This stream does not exist." if record is None else "Nothing is published yet.")
+            return problem("This stream does not exist." if record is None else "Nothing is published yet.")
         newest = view.rows[-1].body
         if rendition != "master" and rendition not in newest.objects:
-            return _problem("This stream has no such rendition.")
+            return problem("This stream has no such rendition.")
         await views.want(stream, view, rendition)
         text = view.texts.get(rendition)
         if text is None:
@@ -166,7 +188,7 @@ def router(
         if file == "hls.min.js" and hlsjs.is_file():
             path = hlsjs
         if not FILE.fullmatch(file) or file.rpartition(".")[2] not in PAGES or not path.is_file():
-            return _problem("There is no such file.")
+            return problem("There is no such file.")
         headers = {**GUARDED, "Cache-Control": "max-age=300"}
         return FileResponse(path, media_type=PAGES[file.rpartition(".")[2]], headers=headers)
 
@@ -232,8 +254,8 @@ def _answer(request: Request, body: bytes, kind: str, cache: str, *, text: bool)
     return Response(body, media_type=kind, headers=headers)
 
 
-def _problem(detail: str) -> Response:
-    """404 as RFC 9457 has it."""
-    body = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": detail}
+def problem(detail: str, status: int = 404) -> Response:
+    """What is missing, or not for this viewer, as RFC 9457 has it."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     headers = {**OPEN, "Cache-Control": "max-age=1"}
-    return JSONResponse(body, 404, headers=headers, media_type="application/problem+json")
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")

@@ -80,6 +80,8 @@ class Due:
     """None: a slate fills the hole."""
     discontinuity: bool
     advert: bool = False
+    cut: int = 0
+    """Sample at which all speech is over, as the stream is; 0: nobody knows yet."""
 
 
 class Timeline(BaseModel):
@@ -181,14 +183,14 @@ class Timeline(BaseModel):
         while len(self.starts) > 24:
             self.starts.pop(next(iter(self.starts)))
 
-    def caption(self, rendition: str, start: float, end: float, text: str, speaker: str) -> None:
+    def caption(self, rendition: str, start: float, end: float, text: str, speaker: str, colour: str = "") -> None:
         """Show text while it is said; what has been published already is made up for right after the seal."""
         seal = seconds(self.sealed or 0)
         if seal - end > DRIFT:
             return
         first = max(start, seal)
         last = max(end, first + min(end - start, READABLE)) if first > start else end
-        self.cues += captions.cues(rendition, first, last, text, speaker)
+        self.cues += captions.cues(rendition, first, last, text, speaker, colour)
 
     def limit(self, live: bool, delay: float, languages: tuple[str, ...]) -> float:
         """Ticks up to which everything is due."""
@@ -221,7 +223,8 @@ class Timeline(BaseModel):
         date = date or self.epoch + seconds(self.sealed)
         broken = self.number > 0 and self._shape(shown) != self.shape
         advert = bool(piece and piece.advert and end == piece.end)
-        return Due(self.number, self.sealed, end, date, shown, broken, advert)
+        cut = (self.captured + TAIL) * VOICE // TICKS if limit == float("inf") else 0
+        return Due(self.number, self.sealed, end, date, shown, broken, advert, cut)
 
     def publish(self, due: Due) -> None:
         """The seal has passed this segment."""

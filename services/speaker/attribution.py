@@ -43,7 +43,7 @@ class Listener:
             pieces = [Piece(start + speech.original(first), speech.part(first, last)) for first, last in spans]
             return self.embedder.embed(pieces)
 
-        return [start + speech.original(at) for at in changes(speech.duration, embed)]
+        return [start + speech.original(at) for at in changes(speech.duration, embed, self.embedder.different)]
 
     def _embed(self, piece: Utterance, start: float, pcm: Pcm) -> Heard:
         speech = voiced(pcm[round((piece.start - start) * EAR) : round((piece.end - start) * EAR)])

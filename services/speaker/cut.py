@@ -20,8 +20,6 @@ WINDOW = 4
 """Hops on either side of a point that are compared: 1.6 s."""
 SHORTEST = 3
 """Hops that a piece must last: 1.2 s."""
-DIFFERENT = 0.55
-"""Cosine below which two sides are two speakers."""
 
 FRAME = EAR // 50
 FLOOR = 1e-3
@@ -67,11 +65,11 @@ def voiced(pcm: Pcm) -> Voiced:
     return Voiced(frames[keep].reshape(-1), np.flatnonzero(keep))
 
 
-def changes(duration: float, embed: Callable[[Sequence[Span]], Vectors]) -> list[float]:
+def changes(duration: float, embed: Callable[[Sequence[Span]], Vectors], different: float) -> list[float]:
     """Times (seconds) at which the speaker changes in `duration` seconds of voiced sound.
 
-    A piece is cut where its two sides are least alike, if their cosine is below .55 and both pieces last 1.2 s, and
-    again in each piece. `embed` gets all spans that one round needs at once.
+    A piece is cut where its two sides are least alike, if their cosine is below `different` and both pieces last
+    1.2 s, and again in each piece. `embed` gets all spans that one round needs at once.
     """
     vectors: dict[tuple[int, int], NDArray[np.float32]] = {}
     cuts: list[int] = []
@@ -86,7 +84,7 @@ def changes(duration: float, embed: Callable[[Sequence[Span]], Vectors]) -> list
         for first, last in pieces:
             alike = [(float(vectors[left] @ vectors[right]), left[1]) for left, right in _sides(first, last)]
             lowest, at = min(alike, default=(1.0, 0))
-            if lowest < DIFFERENT:
+            if lowest < different:
                 cuts.append(at)
                 again += [(first, at), (at, last)]
         pieces = again

@@ -18,9 +18,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPEAKER_", use_attribute_docstrings=True)
 
     engine: str = "dvector"
-    """What embeds voices: dvector, or scripted."""
+    """What embeds voices: dvector, ecapa (speechbrain), titanet (NeMo), or scripted."""
     models: Path = Path("models")
-    """Folder with the engines' weights."""
+    """Folder with the engines' weights: dvector's wheel, folders `ecapa` and `titanet`."""
+    device: str = "cpu"
+    """cpu or cuda, for ecapa and titanet."""
+    reserve: float = 2.0
+    """Gigabytes of GPU memory that must stay free beside the weights; a model that does not fit is refused."""
+    same: float = 0.0
+    """Cosine at or above which two pieces are one speaker; 0: the engine's own."""
     slots: int = 2
     """Turns at once."""
 
@@ -36,7 +42,8 @@ def create(settings: Settings | None = None) -> Service:
     listeners: list[Listener] = []
 
     async def start() -> None:
-        listeners.append(Listener(await asyncio.to_thread(engines.load, settings.engine, settings.models)))
+        chosen = settings.engine, settings.models, settings.device, settings.reserve
+        listeners.append(Listener(await asyncio.to_thread(engines.load, *chosen)))
 
     service.on_start(start)
 
@@ -45,6 +52,6 @@ def create(settings: Settings | None = None) -> Service:
         sound = await context.listen(message.start, message.end)
         listener = listeners[-1]
         for heard in await asyncio.to_thread(listener.hear, message, to_pcm(sound.samples)):
-            yield attribute(state.ledger, heard, listener.embedder.same, context.record)
+            yield attribute(state.ledger, heard, settings.same or listener.embedder.same, context.record)
 
     return service

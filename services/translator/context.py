@@ -50,6 +50,13 @@ def disobeyed(text: str, terms: dict[str, str]) -> list[str]:
     return [term for term, translation in terms.items() if translation.casefold() not in text.casefold()]
 
 
+def repaired(text: str, terms: dict[str, str]) -> str:
+    """The text with the translation of each disobeyed term where the engine left the term itself."""
+    for term in disobeyed(text, terms):
+        text = _pattern(term).sub(lambda _, term=term: terms[term], text)  # type: ignore[misc]
+    return text
+
+
 def _pattern(term: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(term)}(?!\w)", re.IGNORECASE)
 

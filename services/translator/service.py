@@ -1,31 +1,59 @@
 """Utterances in, translations out: one for each language that somebody wants."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.translator import engines
 from services.translator.context import remembered
-from services.translator.engines import Failed, Source
+from services.translator.engines import Failed, Options, Source
 from services.translator.interpreter import Interpreter, primary
 from shared.bus import Context, EngineError, Limits, Service, State
 from shared.context import Offer, Record
-from shared.messages import Progress, Translation, Utterance
+from shared.messages import Progress, Translation, Utterance, Warned
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRANSLATOR_", use_attribute_docstrings=True)
 
     engine: str = "apertium"
-    """Engines by comma in the order of preference: apertium, deepl, scripted. Where one fails, the next takes over."""
+    """Engines by comma in the order of preference, among apertium, ctranslate2, transformers, deepl and scripted. Where
+    one fails, the next takes over."""
+    model: Path = Path()
+    """Folder of a model for ctranslate2 or transformers, or of several such folders. A folder's name ends in its
+    languages (`opus-mt-en-es`); that of NLLB may be any."""
+    device: str = "cpu"
+    """`cpu`, `cuda` or `cuda:1`."""
+    threads: int = 0
+    """Threads of one model on a CPU; 0: as many as its library likes. Cores divided by replicas is a good value."""
+    reserve: float = 2.0
+    """Gigabytes of GPU memory that must stay free beside a model."""
+    formality: Literal["default", "more", "less", "prefer_more", "prefer_less"] = "default"
+    """How DeepL addresses people."""
     cached: int = 4096
     """Answers kept in memory."""
     slots: int = 8
     """Turns at once."""
 
 
+REPEATED = 300.0
+"""Media seconds after which a warning that still holds is given again."""
+
+
 class TranslatorState(State):
     earlier: tuple[str, ...] = ()
+    warned: dict[str, float] = Field(default_factory=dict)
+    """Warnings given, and the media time of each."""
+
+    def news(self, notes: Iterable[str], at: float) -> list[str]:
+        """The notes that were not given of late, which are then remembered."""
+        self.warned = {note: then for note, then in self.warned.items() if at - then < REPEATED}
+        fresh = [note for note in dict.fromkeys(notes) if note not in self.warned]
+        self.warned |= dict.fromkeys(fresh, at)
+        return fresh
 
 
 def create(settings: Settings | None = None) -> Service:
@@ -33,7 +61,8 @@ def create(settings: Settings | None = None) -> Service:
     settings = settings or Settings()
     service = Service("translator", Limits(slots=settings.slots))
     names = [name.strip() for name in settings.engine.split(",") if name.strip()]
-    interpreter = Interpreter([engines.load(name) for name in names], cached=settings.cached)
+    options = Options(settings.model, settings.device, settings.threads, settings.reserve, settings.formality)
+    interpreter = Interpreter([engines.load(name, options) for name in names], cached=settings.cached)
 
     async def start() -> None:
         await interpreter.start()
@@ -45,16 +74,19 @@ def create(settings: Settings | None = None) -> Service:
     @service.on(Utterance, state=TranslatorState)
     async def translate(
         message: Utterance, state: TranslatorState, context: Context
-    ) -> AsyncIterator[Translation | Progress]:
+    ) -> AsyncIterator[Translation | Progress | Warned]:
         source = Source(message.text, message.spoken, state.earlier, context.record.glossary, message.gender)
         told: set[str] = set()
+        notes: list[str] = []
         for language in targets(context.record, context.wanted, message.spoken):
             try:
-                wordings = await interpreter.interpret(source, language)
+                wordings, found = await interpreter.interpret(source, language)
             except Failed as failure:
                 if failure.retryable:
                     raise EngineError(str(failure), retryable=True) from failure
+                notes.append(f"no translation to {language}: {failure}")
                 continue
+            notes += found
             if wordings:
                 told.add(language)
                 yield Translation(
@@ -72,6 +104,8 @@ def create(settings: Settings | None = None) -> Service:
         for language in context.record.languages:
             if language not in told:
                 yield Progress(stream=message.stream, until=message.until, language=language)
+        for note in state.news(notes, message.start):
+            yield Warned(stream=message.stream, until=message.until, warning=note)
 
     return service
 

@@ -23,6 +23,10 @@ SHORTEST = 0.08
 FULL_SCALE = 0.999
 CLIPPED = 0.01
 """Share of samples at full scale from which a take is unusable."""
+HASTY, SLOW = 0.015, 0.35
+"""Seconds a letter outside of which no voice speaks: the end is missing, or the model babbles on."""
+PATIENCE = 3.0
+"""Seconds that any text may take."""
 
 _SHELF = ((1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585))
 _HIGH_PASS = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621))
@@ -93,10 +97,13 @@ def levelled(pcm: Pcm) -> Pcm:
     return np.asarray(pcm * np.float32(gain), np.float32)
 
 
-def fault(pcm: Pcm) -> str:
-    """Why a sound cannot be spoken: short, silent, clipped or broken; "" when it can. Checked before levelling."""
-    if len(pcm) < SHORTEST * VOICE:
+def fault(pcm: Pcm, text: str = "") -> str:
+    """Why a sound cannot be this text: short, long, silent, clipped or broken; "" when it can. Not yet levelled."""
+    length, letters = len(pcm) / VOICE, sum(map(str.isalnum, text))
+    if length < max(SHORTEST, HASTY * letters):
         return "short"
+    if text and length > PATIENCE + SLOW * len(text):
+        return "long"
     if not np.isfinite(pcm).all():
         return "broken"
     if float(np.sqrt(np.mean(np.square(pcm, dtype=float)))) < 1e-3:

@@ -19,6 +19,8 @@ PAUSE = 0.45
 """Expected pause before a phrase that is not known yet, seconds."""
 BEYOND = 8.0
 """Price of each second of lag beyond the grid."""
+RELUCTANCE = 4.0
+"""What dropping a phrase must save where the phrases have shorter wordings: the price of a lag is only an estimate."""
 KNOWN = 24
 """The plan looks at no more phrases than these: the next hour does not change the next choice."""
 
@@ -131,8 +133,9 @@ class Planner:
         rates: Sequence[float] = RATES,
         step: float = 0.25,
         reach: float = 12.0,
+        reluctance: float = RELUCTANCE,
     ) -> None:
-        self.prices, self.step = prices, step
+        self.prices, self.step, self.reluctance = prices, step, reluctance
         self.rates: Array = np.asarray(rates, float)
         self.lags: Array = np.arange(0.0, reach + step / 2, step)
         self.tail: Array = np.asarray(tail, float) if len(tail) == len(self.lags) else np.zeros_like(self.lags)
@@ -164,7 +167,8 @@ class Planner:
         wording, rate = np.unravel_index(int(np.argmin(costs)), costs.shape)
         nearest = int(np.argmin(np.abs(self.rates - track.rate)))
         dropped = self.prices.drop + self._look_up(value, np.full((1, 1, 1), max(0.0, lag - onset)))[0, nearest, 0]
-        if lag > self.prices.cap or dropped < costs[wording, rate]:
+        reluctance = self.reluctance if len(phrase.speech) > 1 else 0.0
+        if lag > self.prices.cap or dropped + reluctance < costs[wording, rate]:
             return DROP
         return Choice(float(self.rates[rate]), int(wording))
 

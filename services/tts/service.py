@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -11,11 +13,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.tts import engines
 from services.tts.casting import Cast, cast_voice, serving, speaker_key
-from services.tts.engines import SpeechFailed, stretch
+from services.tts.engines import EngineMissing, Imitator, SpeechFailed, stretch
+from services.tts.imitation import LONGEST, Sample
 from services.tts.lane import Lane, Waiting
 from services.tts.placement import Affine, Placed, Planner, Policy, commit
 from services.tts.synthesis import Studio, duration, encoded, key
-from shared.audio import VOICE, seconds, to_pcm
+from services.tts.trouble import Breaker, Losses, Need
+from shared.audio import EAR, VOICE, Pcm, seconds, to_pcm
 from shared.bus import Context, Limits, Service, State
 from shared.context import Offer
 from shared.messages import (
@@ -29,6 +33,7 @@ from shared.messages import (
     Speech,
     Take,
     Translation,
+    Warned,
     Wording,
 )
 from shared.store import Missing, Store, open_store
@@ -40,7 +45,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TTS_", use_attribute_docstrings=True)
 
     engine: str = "espeak"
-    """`espeak` (espeak-ng as a program) or `scripted` (tones, for tests)."""
+    """`espeak` (espeak-ng as a program), `vits`, `xtts`, or `scripted` (tones, for tests)."""
+    model: Path = Path()
+    """Folder of the model of vits or xtts, with `voices.json` (docs/engines.md)."""
+    device: str = "cpu"
+    """`cpu`, `cuda` or `cuda:1`."""
+    threads: int = 0
+    """Threads of a model on a CPU; 0: as many as its library likes."""
+    reserve: float = 2.0
+    """Gigabytes of GPU memory that must stay free beside a model."""
+    imitate: bool = False
+    """Speak with the voices of those who are heard, which xtts can. **Only with their consent.**"""
     stretcher: str = "auto"
     """`rubberband` (a GPL program), `signalsmith` (MIT), or `auto`: the best that is installed."""
     store: str = "memory://"
@@ -60,6 +75,9 @@ class VoiceState(State):
     source: float = 0.0
     spoken: float = 0.0
     paced: float = 0.0
+    breaker: Breaker = Field(default_factory=Breaker)
+    samples: dict[str, Sample] = Field(default_factory=dict)
+    """By speaker; only where voices are imitated."""
 
     def pace(self, source: float, spoken: float, ratio: float) -> float:
         """Rate that brings all speech, this phrase included, near `ratio` times the source and keeps its variation."""
@@ -74,13 +92,19 @@ class PlaceState(State):
     """The plan of a lane."""
 
     lane: Lane = Field(default_factory=Lane)
+    need: Need = Field(default_factory=Need)
+    losses: Losses = Field(default_factory=Losses)
+
+
+Placing = Clip | Dropped | Progress | End | Warned
 
 
 def create(settings: Settings | None = None) -> tuple[Service, Service]:
     """The stages `voice` and `place`."""
     settings = settings or Settings()
     store = open_store(settings.store)
-    studio = Studio(lambda: engines.load(settings.engine), lambda: stretch.load(settings.stretcher))
+    options = engines.Options(settings.model, settings.device, settings.threads, settings.reserve, settings.imitate)
+    studio = Studio(lambda: engines.load(settings.engine, options), lambda: stretch.load(settings.stretcher))
     return _voice(settings, studio, store), _place(settings, studio, store)
 
 
@@ -90,10 +114,14 @@ def _voice(settings: Settings, studio: Studio, store: Store) -> Service:
     @service.on_start
     async def load() -> None:
         engine = await asyncio.to_thread(lambda: studio.engine)
+        if settings.imitate and not isinstance(engine, Imitator):
+            raise EngineMissing(f"the engine {settings.engine!r} cannot imitate a voice: TTS_IMITATE is for xtts")
         service.offer(Offer(voices=tuple(engine.voices)))
 
     @service.on(Translation, state=VoiceState)
-    async def speak(message: Translation, state: VoiceState, context: Context) -> AsyncIterator[Speech | Progress]:
+    async def speak(
+        message: Translation, state: VoiceState, context: Context
+    ) -> AsyncIterator[Speech | Progress | Warned]:
         record, language = context.record, message.language
         if language in record.subtitled:
             yield Progress(stream=message.stream, language=language, until=message.until)
@@ -101,7 +129,14 @@ def _voice(settings: Settings, studio: Studio, store: Store) -> Service:
         speaker = speaker_key(message.speaker, record.merged)
         voices = serving(studio.engine.voices, language)
         voice = cast_voice(state.cast, voices, speaker, message.gender, message.end, language, record.casting)
-        takes = await perform(message, voice.name, state) if voice else ()
+        name, takes, warning = voice.name if voice else "", tuple[Take, ...](), ""
+        if voice and state.breaker.allows(message.start):
+            heard = await listen(message, speaker, state, context) if settings.imitate else None
+            takes, reason = await perform(message, name, heard, state)
+            if heard is not None:
+                name = f"{language}/speaker-{speaker}"
+            if state.breaker.add(message.start, failed=not takes):
+                warning = f"the voice engine gives nothing in {language} ({reason}): original sound and subtitles"
         yield Speech(
             stream=message.stream,
             until=message.until,
@@ -110,20 +145,38 @@ def _voice(settings: Settings, studio: Studio, store: Store) -> Service:
             start=message.start,
             end=message.end,
             speaker=message.speaker,
-            voice=voice.name if voice else "",
+            voice=name,
             takes=takes,
         )
+        if warning:
+            yield Warned(stream=message.stream, until=message.until, warning=warning)
 
-    async def perform(message: Translation, voice: str, state: VoiceState) -> tuple[Take, ...]:
-        """The best wording and at most one shorter; none when the best cannot be spoken."""
+    async def listen(message: Translation, speaker: str, state: VoiceState, context: Context) -> Pcm | None:
+        """What was heard of this speaker so far, this utterance included; None while that is too little."""
+        sample = state.samples.get(speaker, Sample())
+        known = await store.get(sample.sound) if sample.sound else b""
+        if speaker and not sample.complete:
+            known += (await context.listen(message.start, message.end)).samples
+            known = known[: round(LONGEST * EAR) * 2]
+            # Without a time in its name, an object stays as long as its stream.
+            name = f"{message.stream}/sample-x{sha256(known).hexdigest()[:12]}"
+            sample = Sample(sound=await store.put(name, known), seconds=len(known) / 2 / EAR)
+            state.samples[speaker] = sample
+        return to_pcm(known) if sample.enough else None
+
+    async def perform(
+        message: Translation, voice: str, heard: Pcm | None, state: VoiceState
+    ) -> tuple[tuple[Take, ...], str]:
+        """The best wording and at most one shorter; none, and why, when the best cannot be spoken."""
         takes: list[Take] = []
-        pace = 1.0
+        pace, reason = 1.0, ""
         for index in _worth_speaking(message.wordings):
             text = message.wordings[index].text
             try:
-                pcm = await studio.take(text, voice)
+                pcm = await studio.take(text, voice, heard)
             except SpeechFailed as error:
-                log.warning("not spoken", extra={"utterance": message.utterance, "voice": voice, "error": str(error)})
+                reason = str(error)
+                log.warning("not spoken", extra={"utterance": message.utterance, "voice": voice, "error": reason})
                 break
             if settings.voice_ratio:
                 if not takes:
@@ -134,7 +187,7 @@ def _voice(settings: Settings, studio: Studio, store: Store) -> Service:
                 break
             name = await store.put(key(message.stream, "take", message.start, samples), samples)
             takes.append(Take(wording=index, text=text, duration=duration(samples), audio=name))
-        return tuple(takes)
+        return tuple(takes), reason
 
     return service
 
@@ -147,53 +200,49 @@ def _place(settings: Settings, studio: Studio, store: Store) -> Service:
         await asyncio.to_thread(lambda: (studio.engine, studio.stretcher))
 
     @service.on(Speech, state=PlaceState)
-    async def arrange(
-        message: Speech, state: PlaceState, context: Context
-    ) -> AsyncIterator[Clip | Dropped | Progress | End]:
-        lane = state.lane
+    async def arrange(message: Speech, state: PlaceState, context: Context) -> AsyncIterator[Placing]:
+        lane, record = state.lane, context.record
         lane.until = max(lane.until, message.until)
         if message.takes:
             lane.take_in(message)
         else:
+            state.losses.add(message.start, lost=True)
             yield drop(message, message.utterance, context, lane, "failed")
-        async for output in settle(message, lane, context):
+        if record.live is not False and lane.clock.floor:
+            state.need.add(record.delay + lane.clock.floor - message.start)
+            if warning := state.need.warning(record.delay, record.longest):
+                yield warned(message, context, warning)
+        async for output in settle(message, state, context):
             yield output
 
     @service.on(MediaSegment, state=PlaceState)
-    async def extend(
-        message: MediaSegment, state: PlaceState, context: Context
-    ) -> AsyncIterator[Clip | Dropped | Progress | End]:
+    async def extend(message: MediaSegment, state: PlaceState, context: Context) -> AsyncIterator[Placing]:
         state.lane.clock = state.lane.clock.grown(seconds(message.start), seconds(message.end), context.record.segment)
-        async for output in settle(message, state.lane, context):
+        async for output in settle(message, state, context):
             yield output
 
     @service.on(Head, state=PlaceState)
-    async def tick(
-        message: Head, state: PlaceState, context: Context
-    ) -> AsyncIterator[Clip | Dropped | Progress | End]:
+    async def tick(message: Head, state: PlaceState, context: Context) -> AsyncIterator[Placing]:
         state.lane.clock = state.lane.clock.moved(message.head, ended=message.ended)
-        async for output in settle(message, state.lane, context):
+        async for output in settle(message, state, context):
             yield output
 
     @service.on(Progress, state=PlaceState)
-    async def wait(
-        message: Progress, state: PlaceState, context: Context
-    ) -> AsyncIterator[Clip | Dropped | Progress | End]:
+    async def wait(message: Progress, state: PlaceState, context: Context) -> AsyncIterator[Placing]:
         state.lane.until = max(state.lane.until, message.until)
-        async for output in settle(message, state.lane, context):
+        async for output in settle(message, state, context):
             yield output
 
     @service.on(End, state=PlaceState)
-    async def close(
-        message: End, state: PlaceState, context: Context
-    ) -> AsyncIterator[Clip | Dropped | Progress | End]:
+    async def close(message: End, state: PlaceState, context: Context) -> AsyncIterator[Placing]:
         state.lane.ending = message.reason
         state.lane.until = max(state.lane.until, message.until)
-        async for output in settle(message, state.lane, context):
+        async for output in settle(message, state, context):
             yield output
 
-    async def settle(message: Message, lane: Lane, context: Context) -> AsyncIterator[Clip | Dropped | Progress | End]:
+    async def settle(message: Message, state: PlaceState, context: Context) -> AsyncIterator[Placing]:
         """Send out what starts before the horizon; the rest stays a plan."""
+        lane = state.lane
         if lane.over:
             return
         record = context.record
@@ -203,10 +252,14 @@ def _place(settings: Settings, studio: Studio, store: Store) -> Service:
         for placed in due:
             waiting = lane.waiting.pop(0)
             if not placed.choice.rate or lane.beyond(placed):
-                yield drop(message, waiting.utterance, context, lane, "late")
-                continue
-            lane.track = lane.track.after(placed)
-            yield await produce(message, waiting, placed, context, lane)
+                output: Clip | Dropped = drop(message, waiting.utterance, context, lane, "late")
+            else:
+                lane.track = lane.track.after(placed)
+                output = await produce(message, waiting, placed, context, lane)
+            state.losses.add(waiting.start, lost=isinstance(output, Dropped))
+            yield output
+        if warning := state.losses.warning():
+            yield warned(message, context, warning)
         if lane.clock.floor > lane.told:
             lane.told = lane.clock.floor
             yield Progress(stream=message.stream, language=context.language, until=lane.told)
@@ -255,6 +308,9 @@ def _place(settings: Settings, studio: Studio, store: Store) -> Service:
             with suppress(SpeechFailed):
                 return encoded(await studio.again(take.text, voice, rate, round(take.duration / rate * VOICE)))
         return encoded(await studio.paced(to_pcm(await store.get(take.audio)), rate))
+
+    def warned(message: Message, context: Context, warning: str) -> Warned:
+        return Warned(stream=message.stream, until=message.until, warning=f"{context.language}: {warning}")
 
     def drop(
         message: Message, utterance: str, context: Context, lane: Lane, reason: Literal["late", "failed"]

@@ -9,7 +9,7 @@ from subprocess import SubprocessError
 
 import numpy as np
 
-from services.tts.engines import SpeechFailed, Synthesiser
+from services.tts.engines import Imitator, SpeechFailed, Synthesiser
 from services.tts.engines.stretch import Stretcher
 from services.tts.levels import fault, fitted, levelled, resampled, trimmed
 from shared.audio import VOICE, Pcm, ticks, to_bytes
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 CLOSE = 0.004
 """Residual change of pace that cutting or padding hides: a take ends in 20 ms of silence."""
+ANEW = 1.001
+"""Rate of a second attempt: nobody hears it, and a model that draws at random draws anew at another rate."""
 
 
 class Studio:
@@ -36,13 +38,16 @@ class Studio:
         """Raises EngineMissing."""
         return self._stretcher()
 
-    async def take(self, text: str, voice: str) -> Pcm:
-        """A text at 1.0x: 48 kHz, trimmed, levelled and checked, tried twice. Raises SpeechFailed."""
+    async def take(self, text: str, voice: str, heard: Pcm | None = None) -> Pcm:
+        """A text at 1.0x: 48 kHz, trimmed, levelled and checked, tried twice. Raises SpeechFailed.
+
+        `heard`: 16 kHz of who is to be imitated, by an engine that can.
+        """
         try:
-            return await self._spoken(text, voice, 1.0)
+            return await self._spoken(text, voice, 1.0, heard)
         except SpeechFailed as error:
             log.info("spoken again", extra={"voice": voice, "error": str(error)})
-            return await self._spoken(text, voice, 1.0)
+            return await self._spoken(text, voice, ANEW, heard)
 
     async def paced(self, pcm: Pcm, rate: float) -> Pcm:
         """A take at another pace, in exactly its length over `rate`. Raises SpeechFailed."""
@@ -67,10 +72,13 @@ class Studio:
         except (OSError, RuntimeError, ValueError, SubprocessError) as error:
             raise SpeechFailed(f"stretching failed: {error!r}") from error
 
-    async def _spoken(self, text: str, voice: str, rate: float) -> Pcm:
-        sound = await self.engine.speak(text, voice, rate=rate)
+    async def _spoken(self, text: str, voice: str, rate: float, heard: Pcm | None = None) -> Pcm:
+        if heard is not None and isinstance(self.engine, Imitator):
+            sound = await self.engine.imitate(text, voice, heard, rate=rate)
+        else:
+            sound = await self.engine.speak(text, voice, rate=rate)
         pcm = await asyncio.to_thread(lambda: trimmed(resampled(np.asarray(sound.pcm, np.float32), sound.rate)))
-        if reason := fault(pcm):
+        if reason := fault(pcm, text):
             raise SpeechFailed(f"the sound is {reason}")
         return await asyncio.to_thread(levelled, pcm)
 

@@ -1,6 +1,7 @@
 """Clients of one Redis, of a cluster, or of the master that sentinels know."""
 
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 from faststream.redis import RedisBroker, RedisClusterBroker, RedisSentinelBroker
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -25,7 +26,7 @@ def connect(url: str) -> Redis:
     options: dict[str, Any] = {"retry": retry, "retry_on_error": AGAIN, "socket_connect_timeout": 2}
     if kind == "sentinel":
         watchers: Any = Sentinel(sentinels(plain), socket_timeout=2)  # type: ignore[no-untyped-call]
-        return cast(Redis, watchers.master_for(master(plain), **options))
+        return cast(Redis, watchers.master_for(master(plain), **credentials(plain), **options))
     return Redis.from_pool(BlockingConnectionPool.from_url(plain, max_connections=64, timeout=5, **options))
 
 
@@ -38,6 +39,7 @@ def broker(url: str) -> RedisBroker:
     # The first failure of a read must not wait for FastStream, which either sleeps or asks again at once.
     options |= {"retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 20), "retry_on_error": AGAIN}
     if kind == "sentinel":
+        options |= credentials(plain)
         return RedisSentinelBroker(sentinels=sentinels(plain), sentinel_master_name=master(plain), **options)
     return RedisBroker(plain, **options)
 
@@ -55,6 +57,14 @@ def sentinels(url: str) -> list[tuple[str, int]]:
     """Host and port of every sentinel in the URL."""
     hosts = url.partition("://")[2].partition("/")[0].rpartition("@")[2].split(",")
     return [(host.partition(":")[0], int(host.partition(":")[2] or 26379)) for host in hosts]
+
+
+def credentials(url: str) -> dict[str, Any]:
+    """User, password and TLS of the master that the sentinels name; the sentinels themselves are asked without."""
+    parts = urlsplit(url)
+    words = {"username": parts.username, "password": parts.password}
+    known = {name: unquote(word) for name, word in words.items() if word}
+    return known | ({"ssl": True} if parts.scheme == "rediss" else {})
 
 
 def master(url: str) -> str:

@@ -132,7 +132,8 @@ class Stage(Replica):
         turn.spent["handle"] = perf_counter() - started
         version = await self.commit(turn, saved or dump(state), outputs, context, over)
         self.trace(turn, begun, [*heard, *outputs])
-        self._remember(turn.token.lane, Warm(version, state, turn.record[0], context.record))
+        if not over:
+            self._remember(turn.token.lane, Warm(version, state, turn.record[0], context.record))
 
     async def _handle(self, message: Message, state: State, context: Context) -> list[Message]:
         return [output async for output in self.handlers.get(type(message), pass_on)(message, state, context)]

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.asr.ears import PhraseEar
 from services.asr.engines import Hypothesis, Word
 from services.asr.engines.scripted import Line, Scripted, Table
-from services.asr.hearing import EarState, Hearing, PhraseEar, ScriptEar, Source
+from services.asr.hearing import EarState, Hearing, ScriptEar, Source
 from services.asr.recognition import CloseAtPause
 from shared.audio import EAR, Pcm
 from shared.messages import AudioChunk, End, Gap, Message, Progress, Words
@@ -39,7 +40,10 @@ class Echo:
 
     def close(self) -> None: ...
 
-    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "") -> Hypothesis:
+    def languages(self, pcm: Pcm) -> dict[str, float]:
+        return {}
+
+    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "", terms: Sequence[str] = ()) -> Hypothesis:
         loud = np.flatnonzero(abs(pcm) > 0.05)
         return Hypothesis([Word(f"w{len(loud)}", float(loud[0]) / EAR, float(loud[-1] + 1) / EAR)])
 

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,3 +124,11 @@ def test_hypotheses_that_only_grow_are_committed_without_loss_or_double(texts: l
     end = committed[-1].end if committed else 0.0
     committed += agreement(before, words, head=99.0, committed=end)
     assert committed == words
+
+
+@pytest.mark.parametrize(
+    ("marks", "spoken"),
+    [("1111", False), ("11111", True), ("1" + "000" * 9 + "11" + "000" * 3 + "11", False), ("10" * 9 + "222", True)],
+)
+def test_a_phrase_is_spoken_where_speech_is_sure_or_dense(marks: str, spoken: bool) -> None:
+    assert Phrase(0, "000" + marks + "000").spoken is spoken

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.asr.ears import SlidingEar
 from services.asr.engines import Hypothesis, Word
-from services.asr.hearing import EarState, Hearing, SlidingEar, Source
+from services.asr.hearing import EarState, Hearing, Source
 from services.asr.recognition import CloseAtPause, CommitPolicy
 from services.asr.service import POLICIES
 from shared.audio import EAR, Pcm
@@ -43,7 +44,10 @@ class Syllables:
 
     def close(self) -> None: ...
 
-    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "") -> Hypothesis:
+    def languages(self, pcm: Pcm) -> dict[str, float]:
+        return {}
+
+    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "", terms: Sequence[str] = ()) -> Hypothesis:
         self.prompts.append(prompt)
         levels = np.round(pcm * 100).astype(int)
         edges = [0, *(np.flatnonzero(np.diff(levels)) + 1).tolist(), len(levels)]
@@ -71,13 +75,15 @@ async def collect(messages: AsyncIterator[Message]) -> list[Message]:
     return [message async for message in messages]
 
 
-async def run(pcm: Pcm, cuts: Sequence[float], policy: CommitPolicy, engine: Syllables | None = None) -> list[Message]:
+async def run(
+    pcm: Pcm, cuts: Sequence[float], policy: CommitPolicy, engine: Syllables | None = None, *, backlog: float = 0.0
+) -> list[Message]:
     async def listen(start: float, end: float) -> Pcm:
         first, last = round((start - BEGIN) * EAR), round((end - BEGIN) * EAR)
         return np.pad(pcm, (0, max(0, last - len(pcm))))[first:last]
 
     hearing = Hearing(SlidingEar(engine or Syllables(), Loudness(), CloseAtPause(0.3, 15.0), policy))
-    source, state, said = Source("s", "en", listen), EarState(), []
+    source, state, said = Source("s", "en", listen, backlog=backlog), EarState(), []
     for start, end in pairwise(cuts):
         chunk = AudioChunk(stream="s", until=BEGIN + end, start=BEGIN + start, end=BEGIN + end, captured_at=0)
         said += await collect(hearing.hear(chunk, state, source))
@@ -124,3 +130,13 @@ def test_a_later_phrase_is_prompted_with_an_earlier_one() -> None:
     asyncio.run(run(pcm, steps(pcm, 0.5), POLICIES["agreement"], engine))
     assert engine.prompts[0] == ""
     assert engine.prompts[-1] == "w1 w2 w3"
+
+
+def test_a_stream_that_hurries_decodes_less_and_says_the_same() -> None:
+    pcm, counts, said = sound([14]), [], []
+    for backlog in (0.0, 5.0):
+        engine = Syllables()
+        said.append(asyncio.run(run(pcm, steps(pcm, 0.5), POLICIES["agreement"], engine, backlog=backlog)))
+        counts.append(len(engine.prompts))
+    assert heard(said[0]) == heard(said[1])
+    assert counts[1] < 0.7 * counts[0]

@@ -13,7 +13,7 @@ import pytest
 
 from loadtest.redis_server import RedisServer, free_port
 from shared.bus import Connection, Limits, Mesh, Service, State, Step
-from shared.bus.address import address, connect, master, sentinels
+from shared.bus.address import address, connect, credentials, master, sentinels
 from shared.bus.mesh import Letter
 from shared.bus.scripts import Scripts
 from shared.context import Record
@@ -180,6 +180,7 @@ def test_addresses_name_the_kind_of_redis() -> None:
     assert address("rediss://:secret@host:6379/0") == ("", "rediss://:secret@host:6379/0")
     assert address("redis+cluster://host:7000") == ("cluster", "redis://host:7000")
     assert sentinels("redis://:secret@one:26379,two/main") == [("one", 26379), ("two", 26379)]
+    assert credentials("rediss://me:a%2Fb@one,two/main") == {"username": "me", "password": "a/b", "ssl": True}
     assert master("redis://one:26379/main") == "main"
     with pytest.raises(ValueError, match="REDIS_URL starts with"):
         address("http://host")

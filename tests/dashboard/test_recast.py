@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,10 +26,14 @@ pytestmark = pytest.mark.browser
 def bus() -> MemoryBus:
     bus = MemoryBus()
     bus.put(Record(stream="s1", url="https://example.com/a", state="running", tenant="ann", languages=("es", "gl")))
-    said = Utterance(
-        stream="s1", until=1.0, utterance="1", start=1.0, end=2.0, text="good day", words=(), spoken="en", speaker=1
-    )
-    bus.tell("speaker", Head(stream="s1", until=3.0, head=3.0), said)
+    said = [
+        Utterance(
+            stream="s1", until=1.0, utterance=f"{who}", start=1.0, end=2.0, text="good day", words=(), spoken="en",
+            speaker=who,
+        )
+        for who in (1, 2)
+    ]  # fmt: skip
+    bus.tell("speaker", Head(stream="s1", until=3.0, head=3.0), *said)
     return bus
 
 
@@ -43,7 +48,8 @@ def listening(url: str) -> None:
 
 @pytest.fixture
 def page(bus: MemoryBus, browser: Browser) -> Iterator[Page]:
-    ingest = create(Settings(require_key=True, keys=f"ann={hashlib.sha256(b'secret').hexdigest()}"))
+    keys = f"ann={hashlib.sha256(b'secret').hexdigest()}"
+    ingest = create(Settings(require_key=True, keys=keys, secret="a secret of more than sixteen characters"))
     ingest.bus = bus  # type: ignore[assignment]
     app = FastAPI()
     assert ingest.router
@@ -78,3 +84,23 @@ def test_a_key_and_a_choice_recast_a_speaker(bus: MemoryBus, page: Page) -> None
     expect(page.locator("#recast-answer")).to_have_text("In force from the next sentence.")
     assert bus.found["s1"][1].casting == {"1": Casting(name="Ann", gender="f", voices={"es": "es+f2"})}
     expect(page.locator("#speakers")).to_contain_text("Ann")
+
+
+def test_two_speakers_who_are_one_are_merged(bus: MemoryBus, page: Page) -> None:
+    key = page.get_by_label("API key")
+    key.fill("secret")
+    key.blur()
+    expect(page.get_by_label("Voice, es")).to_be_visible()
+    page.locator("#recast-speaker").select_option("2")
+    page.get_by_label("Is really").select_option("1")
+    page.get_by_role("button", name="Recast").click()
+    expect(page.locator("#recast-answer")).to_have_text("In force from the next sentence.")
+    assert bus.found["s1"][1].merged == {"2": "1"}
+
+
+def test_a_key_that_was_typed_opens_the_player_by_a_signed_link(bus: MemoryBus, page: Page) -> None:
+    page.get_by_label("API key").fill("secret")
+    page.get_by_label("API key").blur()
+    expect(page.get_by_label("Voice, es")).to_be_visible()
+    page.get_by_role("link", name="Watch").click()
+    page.wait_for_url(re.compile(r"/watch/s1~\d+~[A-Za-z0-9_-]{22}$"))

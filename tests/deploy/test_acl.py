@@ -1,5 +1,6 @@
 """A service's user on a real Redis: it does its work, and nothing else."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from shared.context import Offer, Pcm, Record
 from shared.messages import Message, Progress, Sealed, StreamStarted
 
 PASSWORDS = acl.draw()
-RECORD = Record(stream="m", url="http://example.com/a.m3u8", languages=("es", "ca"))
+RECORD = Record(stream="m", url="http://example.com/a.m3u8", languages=("es", "ca"), faces=True)
 STAGES = [(service, stage) for service in SERVICES for stage in acl.stages(service) if MESH.steps[stage].consumes]
 
 
@@ -202,6 +203,35 @@ async def test_a_service_reads_and_writes_nothing_that_is_not_its_own(
         ):
             with pytest.raises((NoPermissionError, ResponseError), match=r"(?i)permission"):
                 await redis.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+async def runs(admin: Redis, user: str, *words: str) -> bool:
+    """Whether a user may give a command at all, whatever its keys."""
+    try:
+        verdict = await admin.execute_command("ACL", "DRYRUN", user, *words)  # type: ignore[no-untyped-call]
+    except ResponseError:
+        return False
+    return b"no permissions to run" not in verdict
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "monitor"])
+async def test_a_user_may_give_the_commands_of_its_list_and_no_other(
+    server: RedisServer, admin: Redis, service: str
+) -> None:
+    rules = acl.OBSERVERS.get(service) or acl.rules(MESH, service)
+    granted = {name.replace("|", " ") for name in re.findall(r"\+([a-z|]+)", rules)}
+    known: Any = await admin.execute_command("COMMAND")  # type: ignore[no-untyped-call]
+    commands = {name: facts["arity"] for name, facts in known.items() if not facts["subcommands"]}
+    for facts in known.values():
+        commands |= {each[0].decode().replace("|", " "): each[1] for each in facts["subcommands"]}
+    assert len(commands) > 300
+    allowed = set()
+    for name, arity in commands.items():
+        words = name.split()
+        if await runs(admin, service, *words, *["x"] * (abs(arity) - len(words))):
+            allowed.add(name)
+    # Without these two nobody could leave.
+    assert allowed - {"quit", "reset"} == granted
 
 
 async def test_a_script_is_refused_a_mailbox_that_is_not_its_receivers(server: RedisServer, admin: Redis) -> None:

@@ -66,7 +66,9 @@ def test_all_that_store_share_one_store(services: dict[str, Any]) -> None:
         if key.endswith("_STORE")
     }
     assert found == {"file:///data/store"}
-    assert all("store:/data" in services[name]["volumes"] for name in ("downloader", "tts", "sender"))
+    assert all(
+        "store:/data" in services[name]["volumes"] for name in ("downloader", "tts", "tts-neural", "faces", "sender")
+    )
 
 
 def test_redis_keeps_what_it_is_told_and_throws_nothing_away(services: dict[str, Any]) -> None:
@@ -80,17 +82,48 @@ def test_whoever_has_not_copied_the_environment_file_is_told() -> None:
         compose()
 
 
-def test_only_asr_differs_between_the_families(services: dict[str, Any]) -> None:
+def test_the_families_have_the_same_services() -> None:
+    services = compose(COMPOSE, **variables(ROOT / ".env.example"))["services"]
     profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
-    assert {name for name, found in profiles.items() if found == ["embedded"]} == {"asr"}
-    assert {name for name, found in profiles.items() if found == ["neural"]} == {"asr-neural"}
-    assert services["asr-neural"]["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+    embedded = {name for name, found in profiles.items() if found == ["embedded"]}
+    neural = {name for name, found in profiles.items() if found == ["neural"]} - {"weights"}
+    assert embedded == {"asr", "segmenter", "speaker", "translator", "tts"}
+    assert neural == {f"{name}-neural" for name in embedded}
+    for name in neural:
+        plain = name.removesuffix("-neural")
+        service = services[name]
+        assert service["build"]["args"] == {"SERVICE": plain, "FAMILY": "neural"}
+        assert service["networks"] == ["mesh"]
+        assert service["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+        assert "models:/models:ro" in service["volumes"]
+        assert service["depends_on"]["weights"]["condition"] == "service_completed_successfully"
+        assert set(services[plain]["environment"]) <= set(service["environment"]) | {"TRANSLATOR_ENGINE"}
+    assert "models:/models" in services["weights"]["volumes"]
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "deploy/redis/compose.yml", "deploy/check.yml"])
+def test_the_file_is_what_the_compose_specification_says(name: str) -> None:
+    specification = pytest.importorskip("compose_spec", reason="compose-spec has no wheel for this machine")
+    secrets = {match[0]: "x" for match in VARIABLE.findall(USERS.read_text()) if match[0].startswith("REDIS_PASSWORD")}
+    found = compose(ROOT / name, **variables(ROOT / ".env.example"), **secrets)
+    specification.PyCompose.from_yaml(yaml.safe_dump(found)).to_spec()
+    next(iter(found["services"].values()))["restarts"] = "always"
+    with pytest.raises((ValueError, TypeError)):
+        specification.PyCompose.from_yaml(yaml.safe_dump(found)).to_spec()
+
+
+def test_podman_starts_as_many_replicas_as_docker(services: dict[str, Any]) -> None:
+    # podman-compose reads `replicas` only beside the mode, which Docker takes for granted.
+    for service in services.values():
+        assert ("replicas" in service["deploy"]) == (service["deploy"].get("mode") == "replicated")
 
 
 def test_without_keys_only_this_machine_gets_in() -> None:
     example = compose(COMPOSE, **variables(ROOT / ".env.example"))["services"]
     assert example["door"]["ports"] == ["127.0.0.1:8080:80"]
-    assert compose(COMPOSE_PROFILES="embedded")["services"]["ingest"]["environment"]["INGEST_REQUIRE_KEY"]
+    bare = compose(COMPOSE_PROFILES="embedded")["services"]
+    assert bare["ingest"]["environment"]["INGEST_REQUIRE_KEY"]
+    assert bare["sender"]["environment"]["SENDER_REQUIRE_LINK"]
 
 
 def test_every_variable_of_the_environment_file_is_used() -> None:
@@ -110,7 +143,7 @@ def test_with_users_every_service_has_its_own(services: dict[str, Any]) -> None:
         match[0]: match[0].lower() for match in VARIABLE.findall(USERS.read_text()) if match[0] != "REDIS_MEMORY"
     }
     override = compose(USERS, **secrets, REDIS_MEMORY="1gb")["services"]
-    for name in (*SERVICES, "asr-neural"):
+    for name in (*SERVICES, *(name for name in services if name.endswith("-neural"))):
         user = name.removesuffix("-neural")
         assert override[name]["environment"]["REDIS_URL"] == f"redis://{user}:redis_password_{user}@redis:6379/0"
     assert set(override) <= set(services)

@@ -1,6 +1,11 @@
 """The image of each service: its stage in the Dockerfile, its files, its user."""
 
+import json
+import os
 import re
+import shutil
+import socket
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -45,7 +50,48 @@ def test_every_copied_file_is_sent_to_the_builder() -> None:
             assert (ROOT / source.replace("${SERVICE}", "asr")).exists()
 
 
-def test_asr_is_built_for_either_family_and_for_no_other() -> None:
-    asr = DOCKERFILE.partition("FROM base AS asr\n")[2].partition("\nFROM ")[0]
-    assert "ARG FAMILY=embedded" in asr
-    assert set(re.findall(r"^ *([a-z*]+)\) ", asr, re.MULTILINE)) == {"embedded", "neural", "*"}
+@pytest.mark.parametrize("service", ["asr", "segmenter", "speaker", "translator", "tts"])
+def test_services_with_models_are_built_for_either_family_and_for_no_other(service: str) -> None:
+    stage = DOCKERFILE.partition(f"FROM base AS {service}\n")[2].partition("\nFROM ")[0]
+    assert "ARG FAMILY=embedded" in stage
+    assert set(re.findall(r"^ *([a-z*]+)\) ", stage, re.MULTILINE)) == {"embedded", "neural", "*"}
+    assert stage.count(f"'.[{service}]'") == 2
+
+
+def test_no_package_is_installed_without_the_constraints() -> None:
+    installs = re.findall(r"pip install ([^;&\n]*)", DOCKERFILE)
+    assert installs
+    assert all("-c constraints.txt" in words for words in installs)
+
+
+def test_the_health_check_answers_for_the_service(tmp_path: Path) -> None:
+    shell = shutil.which("bash")
+    assert shell
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    words = json.loads(re.search(r"^    CMD (\[.*\])$", last, re.MULTILINE)[1])  # type: ignore[index]
+    for status, expected in (("200 OK", 0), ("503 Service Unavailable", 1)):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+            port = str(server.getsockname()[1])
+            process = subprocess.Popen([shell, *words[1:]], env={"PORT": port, "PATH": os.environ["PATH"]})
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(100).startswith(b"GET /healthz HTTP/1.0\r\n\r\n")
+                connection.sendall(answer)
+            assert bool(process.wait(10)) == bool(expected)
+
+
+def test_a_service_takes_the_settings_that_came_with_the_weights_unless_it_has_its_own(tmp_path: Path) -> None:
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    shell, flag, line = json.loads(re.search(r"^CMD (\[.*\])$", last, re.MULTILINE)[1])  # type: ignore[index]
+    (tmp_path / "neural.env").write_text(': "${ASR_ENGINE:=faster_whisper}"\n: "${ASR_DEVICE:=cuda}"\n')
+    line = line.replace("/models", str(tmp_path)).replace("exec python -m services", "env; echo")
+    told = subprocess.run(
+        [shell, flag, line],
+        env={"SERVICE": "asr", "ASR_DEVICE": "cpu", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    ).stdout.splitlines()
+    assert {"ASR_ENGINE=faster_whisper", "ASR_DEVICE=cpu", "asr"} <= set(told)

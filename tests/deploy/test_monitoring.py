@@ -12,12 +12,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from deploy.grafana import dashboard
 from services import SERVICES
+from services.ingest.usage import Usage
 from shared.bus.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
-FOREIGN = {"up", "redis_up", "redis_memory_used_bytes", "redis_memory_max_bytes"}
-WORDS = {"sum", "by", "rate", "increase", "histogram_quantile", "count", "absent", "and", "or", "le", "stage", "phase"}
+FOREIGN = {"up", "redis_up", "redis_memory_used_bytes", "redis_memory_max_bytes", "process_resident_memory_bytes"}
+WORDS = {"sum", "max", "count", "by", "rate", "increase", "histogram_quantile", "absent", "and", "or"}
+WORDS |= {"le", "stage", "phase", "tenant"}
 
 
 def rules(name: str) -> list[dict[str, Any]]:
@@ -27,7 +29,8 @@ def rules(name: str) -> list[dict[str, Any]]:
 
 def known() -> set[str]:
     """Names under which the metrics of a process are scraped, and those of the recording rules."""
-    metrics, names = vars(Metrics(CollectorRegistry())).values(), set(FOREIGN)
+    metrics = [*vars(Metrics(CollectorRegistry())).values(), *vars(Usage(CollectorRegistry())).values()]
+    names = set(FOREIGN)
     for metric in metrics:
         if isinstance(metric, Counter | Gauge | Histogram):
             (family,) = metric.describe()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -29,7 +29,14 @@ def tone(start: int, end: int) -> np.ndarray[tuple[int, int], np.dtype[np.float3
 
 
 def write(
-    form: str, start: float, duration: float, *, key: float = 1.0, picture: bool = True, sound: bool = True
+    form: str,
+    start: float,
+    duration: float,
+    *,
+    picture: bool = True,
+    sound: bool = True,
+    codec: str = "aac",
+    size: tuple[int, int] = (64, 48),
 ) -> bytes:
     """A container with pictures and sound of [start, start + duration), timestamps from 100 s + start on."""
     buffer = io.BytesIO()
@@ -37,12 +44,14 @@ def write(
         shift = 100 if form == "mpegts" else 0
         options = {"preset": "ultrafast", "g": str(FPS), "sc_threshold": "0", "bf": "0"}
         video = out.add_stream("libx264", rate=FPS, options=options) if picture else None
-        audio = out.add_stream("aac", rate=RATE, layout="mono", options={"aac_coder": "fast"}) if sound else None
+        coder = {"aac_coder": "fast"} if codec == "aac" else {}
+        audio = cast(av.AudioStream, out.add_stream(codec, rate=RATE, layout="mono", options=coder)) if sound else None
         if video:
-            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            width, height = size
+            video.width, video.height, video.pix_fmt = width, height, "yuv420p"
             video.codec_context.thread_count = 1
             for number in range(round(duration * FPS)):
-                frame = av.VideoFrame.from_ndarray(np.full((72, 64), 128, np.uint8), format="yuv420p")
+                frame = av.VideoFrame.from_ndarray(np.full((height * 3 // 2, width), 128, np.uint8), format="yuv420p")
                 frame.pts = round((start + shift) * FPS) + number
                 frame.time_base = Fraction(1, FPS)
                 out.mux(video.encode(frame))
@@ -62,6 +71,40 @@ def write(
                         packet.time_base = Fraction(1, RATE)
                         out.mux(packet)
     return buffer.getvalue()
+
+
+def coded(codec: str, duration: int) -> list["av.Packet[Any]"]:
+    """The pips in any codec."""
+    coder = cast(av.AudioCodecContext, av.CodecContext.create(codec, "w"))
+    coder.sample_rate, coder.layout, coder.time_base = RATE, "mono", Fraction(1, RATE)
+    coder.format = (coder.codec.audio_formats or [av.AudioFormat("s16")])[0]
+    coder.open()
+    resampler = av.AudioResampler(format=coder.format, layout="mono", rate=RATE, frame_size=coder.frame_size or 960)
+    packets: list[av.Packet[Any]] = []
+    for start in range(0, duration * RATE, RATE):
+        whole = av.AudioFrame.from_ndarray(tone(start, start + RATE), format="fltp", layout="mono")
+        whole.sample_rate, whole.pts, whole.time_base = RATE, start, Fraction(1, RATE)
+        for frame in resampler.resample(whole):
+            packets += coder.encode(frame)
+    return [*packets, *coder.encode(None)]
+
+
+def parts(form: str, codec: str, count: int) -> list[bytes]:
+    """Segments of about a second of one continuous sound track."""
+    packets = coded(codec, count)
+    found = []
+    for number in range(count):
+        buffer = io.BytesIO()
+        with av.open(buffer, "w", format=form, options={"mpegts_copyts": "1"} if form == "mpegts" else {}) as out:
+            track = out.add_stream(codec, rate=RATE, layout="mono")
+            for packet in packets:
+                if (packet.pts or 0) // RATE == number or (number == 0 and (packet.pts or 0) < 0):
+                    copy = av.Packet(bytes(packet))
+                    copy.stream, copy.time_base, copy.duration = track, Fraction(1, RATE), packet.duration
+                    copy.pts = copy.dts = (packet.pts or 0) + (100 * RATE if form == "mpegts" else 0)
+                    out.mux(copy)
+        found.append(buffer.getvalue())
+    return found
 
 
 def recording(form: str, codec: str, duration: int) -> bytes:
@@ -85,7 +128,7 @@ def transport(number: int, length: float = 1.0, picture: bool = True, sound: boo
     return write("mpegts", number * length, length, picture=picture, sound=sound)
 
 
-Answer = Callable[[web.Request], web.Response | Awaitable[web.Response]]
+Answer = Callable[[web.Request], web.Response | Awaitable[web.StreamResponse]]
 
 
 class Origin:
@@ -101,7 +144,7 @@ class Origin:
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
         self.asked.append(path)
         match self.answers.get(path, 404):

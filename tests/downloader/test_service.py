@@ -3,16 +3,20 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
 from aiohttp import web
 from Crypto.Cipher import AES
 
+from services.downloader.service import GLANCE, Downloader, DownloaderState, Settings
+from services.downloader.source import Lost
 from shared import cmaf
 from shared.audio import EAR, to_pcm
-from shared.context import Pcm
+from shared.bus import Context
+from shared.context import Pcm, Record
 from shared.messages import AudioChunk, End, Gap, Head, MediaSegment
 from shared.store import open_store
 from tests.downloader.broadcast import Bench, Origin, playlist, recording, transport, write
@@ -240,12 +244,14 @@ async def test_sound_of_a_separate_playlist_joins_the_picture(origin: Origin, be
     origin.answers |= {f"a/slot{number}.ts": transport(number, 2.0, picture=False) for number in range(2)}
     origin.answers |= {"v/v.m3u8": playlist(4), "a/a.m3u8": playlist(2, length=2)}
     origin.answers["master.m3u8"] = (
-        '#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="x",DEFAULT=YES,URI="a/a.m3u8"\n'
+        '#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="x",LANGUAGE="en-GB",DEFAULT=YES,URI="a/a.m3u8"\n'
         '#EXT-X-STREAM-INF:BANDWIDTH=9,RESOLUTION=1920x1080,AUDIO="a"\nbig.m3u8\n'
         '#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=64x48,AUDIO="a"\nv/v.m3u8\n'
     )
-    said = await bench("master.m3u8").run()
+    running = bench("master.m3u8")
+    said = await running.run()
     consistent(said)
+    assert running.record.told_language == "en-GB"
     segments = of(MediaSegment, said)
     assert len(segments) == 4
     assert all(segment.video and segment.audio for segment in segments)
@@ -410,3 +416,22 @@ async def test_a_playlist_cannot_lead_inside(origin: Origin, bench: Build) -> No
     running = bench("live.m3u8")
     await running.run()
     assert running.record.state == "failed"
+
+
+def test_the_head_is_told_at_the_moment_at_which_something_is_sealed() -> None:
+    state = DownloaderState(live=True)
+    record = Record(stream="s", delay=1.0)
+    downloader = Downloader(Settings(), open_store("memory://"), state, cast(Context, SimpleNamespace(record=record)))
+    downloader._lose(Lost(900_000, 1_080_000, "gone"))
+    now = time.time()
+    state.clock.arrived(12.0, now)
+    downloader._told = now + 60
+    assert downloader._silence() == []
+    state.clock.lag = now - 12.9
+    assert 0 < downloader._glance() <= 0.11
+    assert downloader._silence() == []
+    state.clock.lag = now - 13.01
+    (head,) = downloader._silence()
+    assert isinstance(head, Head)
+    assert 13.0 < head.head < 14
+    assert downloader._glance() == GLANCE

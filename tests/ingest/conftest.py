@@ -56,7 +56,7 @@ class MemoryBus:
         return True
 
     async def events(self, stream: str, after: str = "0") -> list[Event]:
-        return [event for event in self.told[stream] if int(event.id) > int(after)][:2]
+        return [event for event in self.told[stream] if int(event.id) > int(after.partition("-")[0])][:2]
 
     async def offers(self) -> dict[str, list[Offer]]:
         return self.offered

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from services.ingest.streams import STOPPED
 from shared.context import Offer, Voice
 from shared.messages import Head, Progress, StreamStarted, Utterance
 from tests.ingest.conftest import MemoryBus, Open
@@ -87,9 +86,9 @@ async def test_a_start_that_broke_off_is_taken_over(client: httpx.AsyncClient, b
     assert (again.status_code, again.json()["id"]) == (201, first)
 
 
-@pytest.mark.parametrize("end", [{"state": "ended"}, {"state": "failed"}, {"reason": STOPPED}])
+@pytest.mark.parametrize("end", [{"state": "ended"}, {"state": "failed"}, {"ended_at": 1.0}])
 async def test_a_stream_that_is_over_is_replaced(
-    client: httpx.AsyncClient, bus: MemoryBus, end: dict[str, str]
+    client: httpx.AsyncClient, bus: MemoryBus, end: dict[str, Any]
 ) -> None:
     first = (await start(client)).json()["id"]
     bus.amend(first, **end)

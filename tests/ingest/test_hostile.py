@@ -13,54 +13,80 @@ from hypothesis import strategies as st
 
 from tests.ingest.conftest import MemoryBus, Open
 
-KEYS = ",".join(f"{owner}={hashlib.sha256(owner.encode()).hexdigest()}" for owner in ("ann", "bob"))
+KEYS = ",".join(
+    f"{owner}={hashlib.sha256(key.encode()).hexdigest()}"
+    for owner, key in (("ann", "ann"), ("bob", "bob"), ("ann:read", "looks"))
+)
+SECRET = "a secret of more than sixteen characters"
 BODY = {"url": "https://example.com/live/a.m3u8", "languages": ["es"]}
 ROUTES = {
-    ("POST", "/v1/streams"): 200,
-    ("GET", "/v1/streams"): 200,
-    ("GET", "/v1/streams/{stream}"): 200,
-    ("PATCH", "/v1/streams/{stream}"): 200,
-    ("GET", "/v1/streams/{stream}/transcript"): 200,
-    ("GET", "/v1/streams/{stream}/events"): 200,
-    ("GET", "/v1/languages"): 200,
-    ("GET", "/v1/usage"): 200,
-    ("DELETE", "/v1/streams/{stream}"): 204,
+    ("POST", "/v1/streams"): (200, 201, 403),
+    ("GET", "/v1/streams"): (200, 200, 200),
+    ("GET", "/v1/streams/{stream}"): (200, 404, 200),
+    ("PATCH", "/v1/streams/{stream}"): (200, 404, 403),
+    ("GET", "/v1/streams/{stream}/transcript"): (200, 404, 200),
+    ("GET", "/v1/streams/{stream}/events"): (200, 404, 200),
+    ("POST", "/v1/streams/{stream}/restart"): (409, 404, 403),
+    ("POST", "/v1/streams/{stream}/links"): (201, 404, 403),
+    ("GET", "/v1/languages"): (200, 200, 200),
+    ("GET", "/v1/usage"): (200, 200, 200),
+    ("DELETE", "/v1/streams/{stream}"): (204, 404, 403),
 }
-"""Every route, with what its owner gets."""
-OWN = {"/v1/streams/{stream}", "/v1/streams/{stream}/transcript", "/v1/streams/{stream}/events"}
+"""Every route that needs a key, with what its owner gets, another tenant, and a key of the owner that only reads."""
+LINKED = {("GET", "/v1/watch/{link}"), ("GET", "/v1/watch/{link}/events")}
+"""Routes that a playback link opens."""
 
 
 async def ask(client: httpx.AsyncClient, method: str, path: str, stream: str, key: str) -> int:
-    body = {"POST": BODY, "PATCH": {"ducking": -10}}.get(method)
+    body = {"/v1/streams": BODY}.get(path) if method == "POST" else {"PATCH": {"ducking": -10}}.get(method)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return (await client.request(method, path.format(stream=stream), json=body, headers=headers)).status_code
 
 
 async def test_the_matrix_has_every_route(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
-    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == set(ROUTES)
+    found = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert found == set(ROUTES) | LINKED
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_a_route_opens_for_its_owner_alone(served: Open, bus: MemoryBus, method: str, path: str) -> None:
-    client = served(keys=KEYS, require_key=True)
+    client = served(keys=KEYS, require_key=True, secret=SECRET)
     made = await client.post("/v1/streams", json=BODY, headers={"Authorization": "Bearer ann"})
     stream = made.json()["id"]
     if path.endswith("/events"):
         bus.amend(stream, state="ended")
-    for key in ("", "wrong"):
-        assert await ask(client, method, path, stream, key) == 401
+    own, others, reading = ROUTES[method, path]
     before = bus.found[stream]
-    others = 404 if path in OWN else 201 if method == "POST" else 200
-    assert await ask(client, method, path, stream, "bob") == others
+    for key, status in (("", 401), ("wrong", 401), ("bob", others), ("looks", reading)):
+        assert await ask(client, method, path, stream, key) == status, key
     assert bus.found[stream] == before
-    assert await ask(client, method, path, stream, "ann") == ROUTES[method, path]
+    assert await ask(client, method, path, stream, "ann") == own
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(LINKED))
+async def test_a_watched_route_opens_for_a_link_alone_and_shows_no_source(
+    served: Open, bus: MemoryBus, method: str, path: str
+) -> None:
+    client = served(keys=KEYS, require_key=True, require_link=True, secret=SECRET)
+    ann = {"Authorization": "Bearer ann"}
+    stream = (await client.post("/v1/streams", json=BODY, headers=ann)).json()["id"]
+    link = (await client.post(f"/v1/streams/{stream}/links", headers=ann)).json()["watch"].removeprefix("/watch/")
+    bus.amend(stream, state="ended")
+    name, expires, signature = link.split("~")
+    forged = [stream, f"{name}~{int(expires) + 9}~{signature}", f"other~{expires}~{signature}", f"{name}~1~{signature}"]
+    for wrong in forged:
+        response = await client.request(method, path.format(link=wrong), headers=ann)
+        assert (response.status_code, response.json()["type"]) == (403, "urn:dragoman:problem:link-refused")
+    response = await client.request(method, path.format(link=link))
+    assert response.status_code == 200
+    assert "example.com" not in response.text
 
 
 def malice(count: int) -> list[tuple[str, str, dict[str, str], bytes]]:
     """Requests that no honest client sends: method, path, headers, body."""
     chance = random.Random(5)
-    paths = ["/v1/streams", "/v1/languages", "/v1/usage", "/metrics/usage/../../v1/streams"]
+    paths = ["/v1/streams", "/v1/languages", "/v1/usage", "/metrics/../v1/streams"]
     names = [
         "..",
         "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
@@ -73,16 +99,18 @@ def malice(count: int) -> list[tuple[str, str, dict[str, str], bytes]]:
         "%ff",
         "💥",
     ]
-    paths += [f"/v1/streams/{name}{end}" for name in names for end in ("", "/events", "/transcript")]
+    ends = ("", "/events", "/transcript", "/restart", "/links")
+    paths += [f"/v1/streams/{name}{end}" for name in names for end in ends]
+    paths += [f"/v1/watch/{name}{end}" for name in (*names, "a~9~b", "~~", "a~1~" + "x" * 22) for end in ends[:2]]
     bodies = [
-        b"", b"{", b"null", b"[]", b"\xff\xfe", b"[" * 20_000, b'{"url":' * 2000, b"1e999", b"NaN", b"0" * 70_000,
+        b"", b"{", b"null",  b"[]", b"\xff\xfe", b"[" * 20_000, b'{"url":' * 2000, b"1e999", b"NaN", b"0" * 70_000,
         b'{"url":"\\ud800","languages":["es"]}', b'{"url":"https://example.com/\\u0000","languages":["es"]}',
         b'{"url":"http://169.254.169.254/","languages":["es"]}', b'{"url":"http://[::1]:99999/","languages":["es"]}',
         b'{"url":"https://example.com/a","languages":["es"],"delay":1e400}',
         b'{"url":"https://example.com/a","languages":["es"],"glossary":[{"term":"\\udfff"}]}',
         b'{"url":"https://example.com:0x50/","languages":["es"],"ducking":NaN}',
         json.dumps({**BODY, "url": "https://example.com/" + "a" * 3000}).encode(),
-        json.dumps({**BODY, "speakers": {"1": 1}}).encode(),
+        json.dumps({**BODY, "speakers": {"1": 1}}).encode(), b'{"seconds":-1}', b'{"seconds":1e99}',
         json.dumps({"merged": {str(n): str(n + 1) for n in range(250)}}).encode(),
     ]  # fmt: skip
     types = ["application/json", "text/plain", "application/xml", "multipart/form-data", "application/json; charset=x"]
@@ -106,7 +134,7 @@ def malice(count: int) -> list[tuple[str, str, dict[str, str], bytes]]:
 async def test_a_thousand_hostile_requests_meet_no_fault_and_start_nothing(
     served: Open, bus: MemoryBus, closed: bool
 ) -> None:
-    client = served(keys=KEYS, require_key=closed, rate=0, body_limit=65_536)
+    client = served(keys=KEYS, require_key=closed, require_link=closed, secret=SECRET, rate=0, body_limit=65_536)
     answers: dict[int, int] = {}
     for method, path, headers, body in malice(500):
         raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]

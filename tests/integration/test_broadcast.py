@@ -12,8 +12,9 @@ import pytest_asyncio
 
 from loadtest import conformance, presentation
 from loadtest.broadcast import Broadcast, broadcast
+from loadtest.card import PROGRAMME
+from loadtest.coding import Segments
 from loadtest.dubbing import Watch
-from loadtest.origin import PROGRAMME, Segments
 from loadtest.presentation import Presentation
 from loadtest.processes import ALL_IN_ONE, mesh
 from loadtest.scores import wer

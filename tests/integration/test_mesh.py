@@ -9,7 +9,8 @@ import pytest
 
 from loadtest import conformance, presentation
 from loadtest.broadcast import tone
-from loadtest.origin import PROGRAMME, transport_stream
+from loadtest.card import PROGRAMME
+from loadtest.coding import transport_stream
 from loadtest.virtual import VirtualMesh
 from services.asr import service as asr
 from services.downloader import service as downloader

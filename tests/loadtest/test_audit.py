@@ -63,3 +63,24 @@ def test_two_messages_in_the_wrong_order_are_found() -> None:
     damaged = events()
     damaged[3], damaged[7] = damaged[7], damaged[3]
     assert audit(damaged, [], SCRIPT, ("es",)).disordered
+
+
+def test_without_a_script_a_word_may_be_said_again_but_not_passed_on_twice() -> None:
+    def told(text: str, start: float) -> Word:
+        return Word(text=text, start=start, end=start + 0.5)
+
+    said = (told("very", 1.0), told("very", 1.5), told("well", 2.0))
+    common = {"stream": "m", "until": 3.0, "utterance": "1", "text": "", "spoken": "en"}
+
+    def run(passed: tuple[Word, ...]) -> int:
+        messages: list[tuple[str, Message]] = [
+            ("asr", Words(stream="m", until=3.0, words=said, spoken="en")),
+            ("speaker", Utterance(**common, start=1.0, end=2.5, words=passed)),
+        ]
+        heard = [
+            Event(id=str(n), at=n, stage=stage, lane="m", message=each) for n, (stage, each) in enumerate(messages)
+        ]
+        return audit(heard, [], None, ()).doubled
+
+    assert run(said) == 0
+    assert run((*said[:2], said[1])) == 1

@@ -16,23 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.broadcast import Sentence, tone
-from loadtest.origin import (
-    ADVERT,
-    PROGRAMME,
-    SEGMENT,
-    STREAM_BASE,
-    WRAP,
-    Fault,
-    Kind,
-    Origin,
-    Script,
-    barcode,
-    frame_number,
-    main,
-    picture,
-    shifted,
-    transport_stream,
-)
+from loadtest.card import ADVERT, PROGRAMME, barcode, frame_number, picture
+from loadtest.coding import SEGMENT, WRAP, shifted, transport_stream
+from loadtest.origin import STREAM_BASE, Fault, Kind, Origin, Script, main
 from shared.audio import TICKS
 
 TONE = tone(8)
@@ -233,7 +219,7 @@ async def test_a_stream_that_is_played_once_ends(cache: Path) -> None:
 async def test_coded_segments_are_read_from_disk_the_second_time(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(cache) as (_, _, session), session.get("slot0.ts") as response:
         first = await response.read()
-    monkeypatch.setattr("loadtest.origin.transport_stream", None)
+    monkeypatch.setattr("loadtest.coding.transport_stream", None)
     async with serving(cache) as (_, _, session), session.get("slot0.ts") as response:
         assert await response.read() == first
 

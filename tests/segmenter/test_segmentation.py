@@ -19,6 +19,8 @@ SPEECH = st.lists(
 class Marks:
     """A sentence ends after `end`, perhaps after `maybe`."""
 
+    def load(self) -> None: ...
+
     def ends(self, words: Sequence[str], pauses: Sequence[float]) -> list[float]:
         return [{"end": 0.95, "maybe": 0.5}.get(word, 0.05) for word in words]
 

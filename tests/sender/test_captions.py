@@ -29,7 +29,7 @@ def test_the_cues_of_a_sentence_follow_each_other(words: list[str], start: float
 
 def test_silence_has_no_cue() -> None:
     assert cues("captions-en", 10, 12, " ") == []
-    assert webvtt([], 10, 12) == "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n"
+    assert webvtt([], 10, 12) == "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:01.000,MPEGTS:90000\n"
 
 
 def test_a_segment_has_the_cues_that_touch_it_with_their_whole_times() -> None:

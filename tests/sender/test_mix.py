@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sender.loudness import Loudness
-from services.sender.mix import Duck, Span, Spoken, Stereo, gain, voice, voice_over
+from services.sender.mix import FADE, Duck, Span, Spoken, Stereo, gain, voice, voice_over
 from shared.audio import VOICE
 from tests.sender.source import tone
 
@@ -49,6 +49,29 @@ def test_the_original_is_down_when_the_voice_begins_and_back_after_it() -> None:
     assert level[0] == 1
     assert np.allclose(level[VOICE : 2 * VOICE], 0.1)
     assert level[round(2.41 * VOICE)] == 1
+
+
+@given(spans(), st.floats(0, 1), st.floats(0, 2), st.integers(0, 20 * VOICE))
+def test_ramps_of_any_length_reach_the_depth_and_never_pass_it(
+    given: list[Span], attack: float, release: float, start: int
+) -> None:
+    duck = Duck(depth=-20.0, attack=attack, release=release)
+    level = gain(given, start, start + VOICE, duck)
+    assert level.min() >= np.float32(0.1) - 1e-6
+    assert level.max() <= 1
+    for span in given:
+        first = max(span.start - round(attack * VOICE), span.known) + round(attack * VOICE) + 1
+        middle = level[max(0, first - start) : max(0, span.end - start)]
+        assert np.allclose(middle, 0.1)
+
+
+def test_speech_that_is_cut_fades_out_and_is_silent_behind() -> None:
+    end = 2 * VOICE
+    clip = Spoken(Span(0, 3 * VOICE), np.full(3 * VOICE, 0.5, np.float32), cut=end)
+    heard = voice([clip], 0, 3 * VOICE)[0]
+    assert np.all(heard[: end - FADE] == 0.5)
+    assert np.all(np.diff(heard[end - FADE : end]) <= 0)
+    assert np.all(heard[end:] == 0)
 
 
 def test_a_short_pause_stays_ducked() -> None:

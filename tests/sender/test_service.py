@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -7,11 +8,24 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from services.sender import publish
 from services.sender.service import SenderState, Settings, create
 from shared.audio import BASE, TICKS, VOICE, to_bytes
 from shared.bus import Context, Service
 from shared.context import Record, Row
-from shared.messages import Clip, End, Head, Message, Progress, Sealed, Translation, Utterance, Wording
+from shared.messages import (
+    Clip,
+    End,
+    Head,
+    Message,
+    Progress,
+    Sealed,
+    Translation,
+    Utterance,
+    Warned,
+    Word,
+    Wording,
+)
 from shared.store import Store, open_store
 from tests.sender.source import decoded, pictures, segment
 
@@ -34,9 +48,12 @@ class FakeBus:
         self.wanted.append(language)
 
 
-@dataclass
 class FakeContext:
-    record: Record
+    def __init__(self, bus: FakeBus) -> None:
+        self.bus, self.record = bus, bus.entry
+
+    async def amend(self, **changes: object) -> None:
+        self.record = self.bus.entry = self.record.model_copy(update=changes)
 
 
 class Stage:
@@ -46,18 +63,21 @@ class Stage:
         self.bus, self.store, self.service = FakeBus(record), store, service
         service.bus = cast(Any, self.bus)
         self.state = SenderState()
+        self.warm = False
+        """Whether one replica takes every turn; otherwise each is taken by another one."""
         self.out: list[Message] = []
 
     async def say(self, *messages: Message) -> None:
         for message in messages:
-            context = cast(Context, FakeContext(self.bus.entry))
+            context = cast(Context, FakeContext(self.bus))
             made = [each async for each in self.service.handle(message, self.state, context)]
             self.out += made
             for each in made:
                 if isinstance(each, Sealed):
                     seams = (self.bus.rows[-1].seams if self.bus.rows else 0) + each.discontinuity
                     self.bus.rows.append(Row(number=each.number, sealed=each.until, seams=seams, body=each))
-            self.state = SenderState.model_validate_json(self.state.model_dump_json())
+            if not self.warm:
+                self.state = SenderState.model_validate_json(self.state.model_dump_json())
 
     @property
     def rows(self) -> list[Sealed]:
@@ -148,7 +168,7 @@ async def test_a_clip_is_heard_over_the_ducked_original_at_its_place() -> None:
         await sender.say(await segment(sender.store, STREAM, index))
     await sender.say(await clip(sender, 12.5, 1.0), head(18.0))
     assert set(sender.rows[0].objects) == {
-        *("video", "original", "es", "es-clean", "captions-en", "captions-es", "captions-gl")
+        *("video", "original", "es", "es-clean", "captions-en", "captions-es", "captions-gl", "utterances")
     }
     row, get = sender.rows[1], sender.store.get
     clean = decoded(await get(row.inits["es-clean"]), await get(row.objects["es-clean"]))
@@ -192,6 +212,22 @@ async def test_the_same_turn_twice_gives_the_same_bytes() -> None:
     assert rows[0] == rows[1]
 
 
+async def test_another_replica_that_starts_cold_gives_the_same_bytes() -> None:
+    made = []
+    for warm in (True, False):
+        open_store.cache_clear()
+        sender = stage(languages=("es", "ca"))
+        sender.warm = warm
+        for index in range(6):
+            await sender.say(await segment(sender.store, STREAM, index))
+        await sender.say(await clip(sender, 11.5, 3.0), head(16.0), head(18.0))
+        await sender.say((await clip(sender, 14.7, 2.0)).model_copy(update={"language": "ca"}), head(24.0))
+        bodies = {key: await sender.store.get(key) for row in sender.rows for key in row.objects.values()}
+        made.append((sender.rows, bodies))
+    assert len(made[0][0]) == 5
+    assert made[0] == made[1]
+
+
 async def test_captions_name_speaker_and_language_and_are_repeated_in_every_segment() -> None:
     sender = stage(languages=("es",))
     for index in range(3):
@@ -202,8 +238,8 @@ async def test_captions_name_speaker_and_language_and_are_repeated_in_every_segm
     await sender.say(Translation(**said, language="es", gender=None, wordings=(wording,)), head(18.0))
     for row in sender.rows:
         own = (await sender.store.get(row.objects["captions-en"])).decode()
-        assert "00:00:11.000 --> 00:00:13.500\n<v Speaker 2>Fish &amp; chips" in own
-        assert "MPEGTS:0\n" in own
+        assert "00:00:11.000 --> 00:00:13.500\n<v Speaker 2><c.yellow>Fish &amp; chips</c>" in own
+        assert "LOCAL:00:00:01.000,MPEGTS:90000\n" in own
         assert "Pescado &lt;frito&gt;" in (await sender.store.get(row.objects["captions-es"])).decode()
 
 
@@ -305,7 +341,152 @@ async def test_the_state_of_a_busy_stream_stays_small() -> None:
             wording = Wording(text="palabra " * 16)
             await sender.say(Translation(**said, **times, language=language, gender=None, wordings=(wording,)))
         await sender.say(await clip(sender, 10.0 + 4 * index, 3.5))
-    assert len(sender.state.model_dump_json()) < 8000
+    assert len(sender.state.model_dump_json()) < 11000
+
+
+class Disk:
+    """Stands in front of a store and takes nothing but what fits: a number of bytes in all."""
+
+    def __init__(self, store: Store, patch: pytest.MonkeyPatch) -> None:
+        self.store, self.size, self._put = store, 1 << 40, store.put
+        self._sizes: dict[str, int] = {}
+        patch.setattr(store, "put", self.put)
+
+    async def used(self) -> int:
+        keys = await self.store.names(STREAM)
+        for key in set(keys) - set(self._sizes):
+            self._sizes[key] = len(await self.store.get(key))
+        return sum(self._sizes[key] for key in keys)
+
+    async def put(self, key: str, data: bytes) -> str:
+        if key not in await self.store.names(STREAM) and await self.used() + len(data) > self.size:
+            raise OSError("full")
+        return await self._put(key, data)
+
+
+async def test_a_full_disk_stops_the_recording_and_never_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = stage(record=True, delay=2.0)
+    source = [await segment(sender.store, STREAM, index) for index in range(20)]
+    disk = Disk(sender.store, monkeypatch)
+    for index, captured in enumerate(source):
+        if index == 15:
+            disk.size = await disk.used()
+        await sender.say(captured, head(BASE / TICKS + 2 * index + 2))
+    assert [row.number for row in sender.rows] == list(range(19))
+    assert [each.warning for each in sender.out if isinstance(each, Warned)] == [
+        "the store is full: the recording has stopped, the stream goes on"
+    ]
+    assert not sender.bus.entry.record
+    assert "the recording has stopped" in sender.bus.entry.warnings[0]
+    assert f"{STREAM}/v-{BASE}.m4s" not in await sender.store.names(STREAM)
+    async with sender.http() as http:
+        found = await http.get(f"/hls/{STREAM}/video.m3u8")
+    assert "PLAYLIST-TYPE" not in found.text
+    assert found.text.count("#EXTINF") == 5
+
+
+async def test_speech_that_is_mixed_goes_before_a_recording_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = stage(record=True, delay=2.0, languages=("es",))
+    source = [await segment(sender.store, STREAM, index) for index in range(12)]
+    disk = Disk(sender.store, monkeypatch)
+    for index, captured in enumerate(source):
+        if index == 1:
+            await sender.say(await clip(sender, 10.5, 2.0))
+        if index == 11:
+            disk.size = await disk.used()
+        await sender.say(captured, head(BASE / TICKS + 2 * index + 2))
+    assert [row.number for row in sender.rows] == list(range(11))
+    assert [each.warning for each in sender.out if isinstance(each, Warned)] == [
+        "the store is full: speech that is mixed already has been deleted"
+    ]
+    assert sender.bus.entry.record
+
+
+async def test_a_stream_that_ends_on_a_full_disk_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = stage()
+    await sender.say(await segment(sender.store, STREAM, 0), head(16.0))
+
+    async def full(key: str, data: bytes) -> str:
+        raise OSError("full")
+
+    monkeypatch.setattr(sender.store, "replace", full)
+    await sender.say(head(18.0, ended=True))
+    assert [type(each).__name__ for each in sender.out] == ["Sealed", "Warned", "End"]
+
+
+async def test_only_an_unrecorded_stream_is_noted_for_deletion_at_its_end() -> None:
+    for record in (True, False):
+        sender = stage(record=record)
+        await sender.say(await segment(sender.store, STREAM, 0), head(16.0, ended=True))
+        assert len(await sender.store.names("ended")) == (not record)
+
+
+async def test_speech_that_the_end_would_cut_fades_out() -> None:
+    sender = stage(languages=("es",))
+    for index in range(2):
+        await sender.say(await segment(sender.store, STREAM, index))
+    await sender.say(await clip(sender, 13.0, 5.0), head(18.0, ended=True))
+    last = sender.rows[-1]
+    assert (last.start, last.duration) == (14 * TICKS, 2 * TICKS)
+    heard = decoded(await sender.store.get(last.inits["es-clean"]), await sender.store.get(last.objects["es-clean"]))[0]
+    loud = [float(np.abs(heard[round(at * VOICE) :][:2400]).max()) for at in (1.6, 1.75, 1.85, 1.94)]
+    assert loud[0] > 0.25
+    assert loud == sorted(loud, reverse=True)
+    assert loud[-1] < 0.06
+
+
+async def test_level_ramps_and_hold_of_ducking_are_the_streams_own() -> None:
+    record = Record(ducking=-30.0, ducking_attack=0.5, ducking_release=1.5, ducking_hold=0.2)
+    duck = publish.ducking(record)
+    assert (duck.depth, duck.attack, duck.release, duck.bridge) == (-30.0, 0.5, 1.5, 0.2)
+    spectra = []
+    for ducking in (-40.0, 0.0):
+        open_store.cache_clear()
+        sender = stage(languages=("es",), ducking=ducking)
+        for index in range(3):
+            await sender.say(await segment(sender.store, STREAM, index))
+        await sender.say(await clip(sender, 11.0, 4.0), head(18.0))
+        row, get = sender.rows[1], sender.store.get
+        mixed = decoded(await get(row.inits["es"]), await get(row.objects["es"]))[0]
+        spectra.append(np.abs(np.fft.rfft(mixed[24000 : 24000 + VOICE // 2]))[220])
+    assert spectra[1] > 10 * spectra[0]
+
+
+async def test_what_was_said_stands_beside_each_segment() -> None:
+    sender = stage(languages=("es",))
+    for index in range(4):
+        await sender.say(await segment(sender.store, STREAM, index))
+    said: dict[str, Any] = {"stream": STREAM, "until": 0.0, "utterance": "1", "start": 11.0, "end": 13.0, "speaker": 1}
+    words = (Word(text="Fish", start=11.0, end=11.4, confidence=0.9),)
+    await sender.say(Utterance(**said, text="Fish", words=words, spoken="en", gender="f"))
+    wordings = (Wording(text="Mucho pescado"), Wording(text="Pescado", shorter=True))
+    await sender.say(Translation(**said, language="es", gender="f", wordings=wordings))
+    await sender.say((await clip(sender, 11.5, 1.0)).model_copy(update={"wording": 1}), head(20.0))
+    told = [json.loads(await sender.store.get(row.objects["utterances"]))["utterances"] for row in sender.rows]
+    assert [len(each) for each in told] == [1, 1, 0]
+    assert told[0] == told[1]
+    (only,) = told[0]
+    assert only["words"] == [["Fish", 11.0, 11.4, 0.9]]
+    assert (only["name"], only["speaker"], only["gender"], only["spoken"]) == ("Speaker 2", 1, "f", "en")
+    dub = only["translations"]["es"]
+    assert (dub["text"], dub["start"], dub["ear_voice"]) == ("Pescado", 11.5, 4.5)
+    async with sender.http() as http:
+        listed = await http.get(f"/hls/{STREAM}/utterances.m3u8")
+        assert listed.text.count(".json") == 3
+        name = listed.text.split()[-1]
+        assert (await http.get(f"/hls/{STREAM}/{name}")).headers["content-type"] == "application/json"
+        assert "utterances" not in (await http.get(f"/hls/{STREAM}/master.m3u8")).text
+
+
+async def test_an_utterance_that_comes_after_its_seal_is_told_in_the_next_segment() -> None:
+    sender = stage()
+    for index in range(3):
+        await sender.say(await segment(sender.store, STREAM, index))
+    await sender.say(head(16.0))
+    said: dict[str, Any] = {"stream": STREAM, "until": 0.0, "utterance": "1", "start": 10.2, "end": 11.0}
+    await sender.say(Utterance(**said, text="Late", words=(), spoken="en"), head(20.0))
+    told = [json.loads(await sender.store.get(row.objects["utterances"]))["utterances"] for row in sender.rows]
+    assert [len(each) for each in told] == [0, 1, 0]
 
 
 async def test_a_store_that_takes_nothing_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

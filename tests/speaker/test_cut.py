@@ -47,16 +47,16 @@ class Ear:
 
 
 def test_one_voice_is_not_cut() -> None:
-    assert changes(8.0, Ear()) == []
+    assert changes(8.0, Ear(), 0.55) == []
 
 
 @pytest.mark.parametrize("change", [2.0, 3.2, 5.6])
 def test_a_change_of_voice_is_found_where_it_is(change: float) -> None:
-    assert changes(8.0, two_voices(change)()) == pytest.approx([change])
+    assert changes(8.0, two_voices(change)(), 0.55) == pytest.approx([change])
 
 
 def test_a_turn_of_less_than_its_shortest_length_is_not_cut_off() -> None:
-    assert all(1.2 <= cut <= 8 - 1.2 + 1e-9 for cut in changes(8.0, two_voices(0.6)()))
+    assert all(1.2 <= cut <= 8 - 1.2 + 1e-9 for cut in changes(8.0, two_voices(0.6)(), 0.55))
 
 
 def test_three_turns_are_cut_twice() -> None:
@@ -67,7 +67,7 @@ def test_three_turns_are_cut_twice() -> None:
         unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return unit
 
-    assert changes(9.6, hear) == pytest.approx([3.2, 6.4])
+    assert changes(9.6, hear, 0.55) == pytest.approx([3.2, 6.4])
 
 
 def test_pauses_are_left_out_and_times_stay_those_of_the_sound() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.speaker.engines import Embedder, Piece, Unavailable, load
+from services.speaker.engines import Embedder, Options, Piece, Unavailable, load
 from services.speaker.engines.dvector import WHEEL, Checkpoint, DVector, mel_filters
 from services.speaker.engines.gender import by_pitch, pitch
 from shared.audio import EAR, Pcm
@@ -73,11 +73,11 @@ def test_low_voices_are_men_high_ones_women_and_silence_neither() -> None:
 
 def test_missing_weights_are_told_with_the_command_that_fetches_them(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"pip download --no-deps --dest .* Resemblyzer==0\.1\.4"):
-        DVector(tmp_path)
+        DVector(Options(tmp_path))
 
 
 def test_an_unknown_engine_is_told_with_those_there_are() -> None:
-    with pytest.raises(Unavailable, match="dvector, scripted"):
+    with pytest.raises(Unavailable, match="dvector, ecapa, titanet, scripted"):
         load("nobody", MODELS)
 
 

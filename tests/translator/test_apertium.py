@@ -50,7 +50,7 @@ async def test_a_language_without_a_mode_fails_for_good(apertium: Apertium) -> N
 
 async def test_without_a_mode_the_packages_are_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"apt-get install .* apertium-eng-spa"):
-        await Apertium(tmp_path).start()
+        await Apertium(modes=tmp_path).start()
 
 
 def scripted_mode(folder: Path, program: str) -> Path:
@@ -63,7 +63,7 @@ def scripted_mode(folder: Path, program: str) -> Path:
 
 
 async def test_programs_that_die_are_started_anew_once_and_then_reported(tmp_path: Path) -> None:
-    engine = Apertium(scripted_mode(tmp_path, f"echo started >> {tmp_path}/log; exit 0"))
+    engine = Apertium(modes=scripted_mode(tmp_path, f"echo started >> {tmp_path}/log; exit 0"))
     await engine.start()
     with pytest.raises(Failed) as failure:
         await engine.translate([Source("hello", "en")], "es")
@@ -72,7 +72,7 @@ async def test_programs_that_die_are_started_anew_once_and_then_reported(tmp_pat
 
 
 async def test_an_answer_is_that_of_the_last_program(tmp_path: Path) -> None:
-    engine = Apertium(scripted_mode(tmp_path, "exec cat"))
+    engine = Apertium(modes=scripted_mode(tmp_path, "exec cat"))
     await engine.start()
     assert (await engine.translate([Source("hello", "en")], "es"))[0][0].text == "hello"
     await engine.stop()

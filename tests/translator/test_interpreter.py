@@ -44,7 +44,7 @@ async def test_the_same_sentence_is_asked_once() -> None:
 
 async def test_where_an_engine_fails_the_next_takes_over() -> None:
     interpreter = Interpreter([Counting(Failed("quota", retryable=False)), Scripted()])
-    assert (await interpreter.interpret(said("hello"), "es"))[0].text == "hello~es"
+    assert (await interpreter.interpret(said("hello"), "es")).wordings[0].text == "hello~es"
 
 
 @pytest.mark.parametrize("retryable", [True, False])
@@ -56,7 +56,8 @@ async def test_where_all_fail_the_failure_says_whether_to_try_again(retryable: b
 
 
 async def test_a_region_is_served_by_its_language() -> None:
-    assert (await Interpreter([Scripted()]).interpret(said("hello"), "es-MX"))[0].text == "hello~es"
+    found = await Interpreter([Scripted()]).interpret(said("hello"), "es-MX")
+    assert found.wordings[0].text == "hello~es"
 
 
 async def test_a_language_that_nobody_translates_is_not_retried() -> None:
@@ -67,15 +68,54 @@ async def test_a_language_that_nobody_translates_is_not_retried() -> None:
 
 async def test_terms_are_translated_as_the_glossary_says_in_every_wording() -> None:
     term = Term(term="good evening", translations={"es": "muy buenas"})
-    wordings = await Interpreter([Scripted()]).interpret(said("Good evening to one and all", term), "es")
+    wordings, notes = await Interpreter([Scripted()]).interpret(said("Good evening to one and all", term), "es")
+    assert notes == ()
     assert [wording.text.split("~")[0] for wording in wordings] == ["muy buenas", "muy buenas"]
 
 
-async def test_an_engine_that_loses_a_term_is_asked_plainly_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_engine_that_loses_a_term_is_asked_plainly_and_reported() -> None:
     engine = Counting(loses_names=True)
-    wordings = await Interpreter([engine]).interpret(said("Dragoman", Term(term="Dragoman", keep=True)), "es")
+    wordings, notes = await Interpreter([engine]).interpret(said("Dragoman", Term(term="Dragoman", keep=True)), "es")
     assert (wordings[0].text, engine.asked[1]) == ("nada", "Dragoman")
-    assert "glossary" in caplog.text
+    assert notes == ("the glossary is not obeyed in es: Dragoman",)
+
+
+async def test_a_term_that_an_engine_left_as_it_was_is_put_right() -> None:
+    class Careless(Scripted):
+        async def translate(self, batch: Sequence[Source], target: str) -> list[list[Wording]]:
+            return [[Wording(text=source.text.lower().replace("zqxbb", "nada"))] for source in batch]
+
+    term = Term(term="bus", translations={"es": "autobús"})
+    assert await Interpreter([Careless()]).interpret(said("Take the bus", term), "es") == (
+        (Wording(text="take the autobús"),),
+        (),
+    )
+
+
+async def test_the_next_engine_is_told_with_the_reason() -> None:
+    broken = Counting(Failed("the quota is used up", retryable=False))
+    _, notes = await Interpreter([broken, Scripted()]).interpret(said("hello"), "es")
+    assert notes == ("the quota is used up: scripted translates instead",)
+
+
+async def test_an_engine_that_needs_rest_is_left_alone_for_so_long() -> None:
+    now, tired = [0.0], Counting(Failed("busy", retryable=True, rest=5.0))
+    interpreter = Interpreter([tired, Scripted()], clock=lambda: now[0])
+    tired.name = "tired"
+    for at in (0.0, 1.0, 4.9, 5.1):
+        now[0] = at
+        await interpreter.interpret(said(f"sentence {at}"), "es")
+    assert tired.asked == ["sentence 0.0", "sentence 5.1"]
+
+
+@pytest.mark.parametrize(("retryable", "asked"), [(True, 2), (False, 1)])
+async def test_an_engine_without_another_is_asked_again_unless_it_refused_for_good(retryable: bool, asked: int) -> None:
+    tired = Counting(Failed("busy", retryable=retryable, rest=5.0))
+    interpreter = Interpreter([tired], clock=lambda: 0.0)
+    for _ in range(2):
+        with pytest.raises(Failed, match="busy"):
+            await interpreter.interpret(said("hello"), "es")
+    assert len(tired.asked) == asked
 
 
 async def test_a_pseudo_translation_can_be_undone() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from services.translator.service import Settings, TranslatorState, create, targets
 from shared.context import Offer, Record
-from shared.messages import Message, Progress, Translation, Utterance
+from shared.messages import Message, Progress, Translation, Utterance, Warned
 
 SAID = Utterance(
     stream="s",
@@ -50,6 +50,7 @@ async def test_a_language_that_gets_no_translation_gets_progress() -> None:
         (Translation, "es"),
         (Progress, "en"),
         (Progress, "xx"),
+        (Warned, None),
     ]
     assert all(message.until == 12.5 for message in messages)
 
@@ -72,3 +73,15 @@ async def test_earlier_sentences_are_remembered_in_the_state() -> None:
     state = TranslatorState()
     await translate(Record(languages=("es",), live=False), state)
     assert state.earlier == ("good evening",)
+
+
+async def test_a_warning_is_given_once_until_it_is_old() -> None:
+    state, record = TranslatorState(), Record(languages=("xx",), live=False)
+    first, second = [await translate(record, state) for _ in range(2)]
+    assert [message.warning for message in first if isinstance(message, Warned)] == [
+        "no translation to xx: no engine translates en to xx"
+    ]
+    assert not any(isinstance(message, Warned) for message in second)
+    assert state.news(["old"], 0.0) == ["old"]
+    assert state.news(["old"], 299.0) == []
+    assert state.news(["old"], 301.0) == ["old"]

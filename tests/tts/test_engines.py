@@ -1,10 +1,13 @@
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from services.tts import engines
 from services.tts.engines import EngineMissing, SpeechFailed, Synthesiser, stretch
+from services.tts.engines.checkpoint import checked, listed
 from services.tts.levels import fault, resampled, trimmed
 from services.tts.synthesis import Studio
 from shared.audio import VOICE, Pcm
@@ -72,7 +75,7 @@ def test_a_missing_program_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unknown_engine_is_told_with_those_there_are() -> None:
-    with pytest.raises(EngineMissing, match="espeak, scripted"):
+    with pytest.raises(EngineMissing, match="espeak, vits, xtts, scripted"):
         engines.load("flute")
     with pytest.raises(EngineMissing, match="rubberband, signalsmith"):
         stretch.load("flute")
@@ -89,3 +92,41 @@ def test_stretching_keeps_the_pitch(name: str) -> None:
     assert len(quick) == pytest.approx(VOICE / 1.2, abs=0.02 * VOICE)
     middle = quick[8000:32000]
     assert np.argmax(np.abs(np.fft.rfft(middle))) * VOICE / len(middle) == pytest.approx(440, abs=5)
+
+
+def sound(seconds: float, level: float = 0.2) -> Pcm:
+    at = np.arange(round(seconds * VOICE)) / VOICE
+    return (level * np.sin(2 * np.pi * 220 * at)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("pcm", "reason"),
+    [
+        (sound(2.0), ""),
+        (sound(0.05), "short"),
+        (sound(0.3), "short"),
+        (sound(30.0), "long"),
+        (sound(2.0, level=1e-4), "silent"),
+        (np.sign(sound(2.0)), "clipped"),
+        (sound(2.0) * np.float32(np.nan), "broken"),
+    ],
+)
+def test_a_sound_that_cannot_be_the_text_is_told_apart(pcm: Pcm, reason: str) -> None:
+    assert fault(pcm, TEXT) == reason
+
+
+def test_a_model_folder_that_is_not_one_is_told_with_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(EngineMissing, match="TTS_MODEL"):
+        checked(engines.Options())
+    with pytest.raises(EngineMissing, match=r"no model\.pth: set TTS_MODEL"):
+        checked(engines.Options(model=tmp_path), "model.pth")
+
+
+def test_voices_are_those_that_the_operator_lists(tmp_path: Path) -> None:
+    assert listed(tmp_path) == []
+    (tmp_path / "voices.json").write_text(json.dumps([{"name": "ana", "gender": "f", "language": "es"}]))
+    [voice] = listed(tmp_path)
+    assert (voice.name, voice.gender, voice.language, voice.recording) == ("ana", "f", "es", "")
+    (tmp_path / "voices.json").write_text(json.dumps([{"name": "ana", "gender": "woman"}]))
+    with pytest.raises(EngineMissing, match=r"voices\.json cannot be read: 0\.gender"):
+        listed(tmp_path)

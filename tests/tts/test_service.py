@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from services import MESH
-from services.tts.engines import Sound, SpeechFailed
+from services.tts.engines import EngineMissing, Sound, SpeechFailed
 from services.tts.engines.scripted import Scripted
 from services.tts.levels import loudness
 from services.tts.service import PlaceState, Settings, VoiceState, create
-from shared.audio import VOICE, ticks, to_pcm
+from shared.audio import EAR, VOICE, Pcm, ticks, to_pcm
 from shared.bus import Context, Service, State
 from shared.context import Casting, Record
+from shared.context import Pcm as Chunk
 from shared.messages import (
     Clip,
     Dropped,
@@ -23,6 +24,7 @@ from shared.messages import (
     Progress,
     Speech,
     Translation,
+    Warned,
     Wording,
 )
 from shared.store import open_store
@@ -288,3 +290,89 @@ async def test_the_state_of_a_lane_stays_small() -> None:
             stages.plan.lane.take_in(template.model_copy(update=moved))
             stages.plan.lane.waiting = stages.plan.lane.waiting[-8:]
     assert len(stages.plan.model_dump_json()) < 8_000
+
+
+@pytest.fixture
+def mute(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An engine that gives nothing; what it was asked."""
+    asked: list[str] = []
+
+    async def speak(self: Scripted, text: str, voice: str, *, rate: float = 1.0) -> Sound:
+        asked.append(text)
+        raise SpeechFailed("out of order")
+
+    monkeypatch.setattr(Scripted, "speak", speak)
+    return asked
+
+
+async def test_an_engine_that_gives_nothing_is_told_left_alone_and_asked_again_later(mute: list[str]) -> None:
+    stages = Stages(live())
+    told = list[Message]()
+    for k in range(8):
+        phrase = translation(k, 10.0 + 3 * k, 12.0 + 3 * k, FULL)
+        told += await stages.turn(stages.voice, stages.casting, phrase)
+    assert [message.takes for message in told if isinstance(message, Speech)] == [()] * 8
+    assert len(mute) == 8
+    [warning] = [message.warning for message in told if isinstance(message, Warned)]
+    assert warning == "the voice engine gives nothing in es (out of order): original sound and subtitles"
+    await stages.turn(stages.voice, stages.casting, translation(9, 60.0, 62.0, FULL))
+    assert len(mute) == 10
+
+
+async def test_a_lane_without_voices_is_told_once(mute: list[str]) -> None:
+    stages = Stages(live())
+    for k in range(7):
+        (speech, *_) = await stages.turn(stages.voice, stages.casting, translation(k, 10.0 + 3 * k, 12.0 + 3 * k, FULL))
+        await stages.give(speech)
+    [warning] = [message.warning for message in stages.out if isinstance(message, Warned)]
+    assert warning == "es: 5 of the last 5 phrases have no voice, but original sound"
+
+
+async def test_a_delay_that_the_phrases_do_not_keep_is_told() -> None:
+    stages = Stages(live(8.0, longest=6.0))
+    phrases = [translation(k, 11.0 + 4 * k, 14.0 + 4 * k, "Hola.") for k in range(30)]
+    await broadcast(stages, phrases, 160, wait=9.0)
+    [warning] = [
+        message.warning for message in stages.out if isinstance(message, Warned) and "delay" in message.warning
+    ]
+    assert warning.startswith("es: a delay of 8 s is too short")
+
+
+class Parrot(Scripted):
+    """Imitates: its tone is as long as what it has heard."""
+
+    heard: list[int]
+
+    async def imitate(self, text: str, voice: str, heard: Pcm, *, rate: float = 1.0) -> Sound:
+        self.heard = [*getattr(self, "heard", []), len(heard)]
+        return await self.speak(text, voice)
+
+
+async def test_a_voice_is_imitated_from_what_was_heard_of_its_speaker_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parrot = Parrot()
+    monkeypatch.setattr("services.tts.engines.load", lambda name, options: parrot)
+    stages = Stages(live(), imitate=True)
+
+    async def listen(start: float, end: float) -> Chunk:
+        return Chunk(start=start, samples=bytes(2 * round((end - start) * EAR)))
+
+    monkeypatch.setattr(stages.context, "listen", listen)
+    voices = []
+    for number, (speaker, start, end) in enumerate(
+        [(0, 10.0, 11.0), (0, 12.0, 14.0), (1, 15.0, 18.0), (0, 20.0, 32.0), (0, 40.0, 44.0), (None, 50.0, 55.0)]
+    ):
+        speech = await stages.say(translation(number, start, end, FULL, speaker=speaker))
+        assert isinstance(speech, Speech)
+        assert speech.takes
+        voices.append(speech.voice)
+    assert [round(samples / EAR) for samples in parrot.heard] == [3, 3, 12, 12]
+    assert voices == ["es-f1", "es/speaker-0", "es/speaker-1", "es/speaker-0", "es/speaker-0", "es-f3"]
+    assert len(stages.casting.model_dump_json()) < 2_000
+
+
+async def test_an_engine_that_cannot_imitate_is_refused_at_the_start() -> None:
+    stages = Stages(live(), imitate=True)
+    with pytest.raises(EngineMissing, match="cannot imitate"):
+        await stages.voice.starting[0]()

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from services.dashboard.busy import Load, Loads
 from services.dashboard.pages import pages
 from shared.context import Casting, Event, Record
 from shared.messages import (
@@ -110,6 +111,16 @@ class Bus:
         ]
 
 
+class Busy(Loads):
+    """Two replicas of the translator, one of them without a free moment."""
+
+    async def now(self) -> list[Load]:
+        return [
+            Load(stage="translator", replica="10.0.0.1:8080", busy=0.98, slots=8),
+            Load(stage="translator", replica="10.0.0.2:8080", busy=0.9, slots=8),
+        ]
+
+
 @pytest.fixture
 def bus() -> Bus:
     return Bus()
@@ -118,7 +129,7 @@ def bus() -> Bus:
 @pytest.fixture
 def look(bus: Bus, browser: Browser) -> Iterator[Callable[..., Page]]:
     app = FastAPI()
-    app.include_router(pages(lambda: bus, ROOT / "node_modules", 0.5, asyncio.Event()))
+    app.include_router(pages(lambda: bus, ROOT / "node_modules", 0.5, asyncio.Event(), Busy((), 1.0)))
     complaints: list[str] = []
     contexts: list[BrowserContext] = []
 
@@ -150,7 +161,7 @@ def test_a_running_stream_is_shown_with_delay_lags_and_sentences(look: Callable[
     ]  # fmt: skip
     expect(page.locator("#said")).to_contain_text("¿Qué dice el alcalde de los costes?")
     expect(page.locator("#speakers")).to_contain_text("Ana · male")
-    until(page, "document.querySelectorAll('.chart canvas').length === 2")
+    until(page, "document.querySelectorAll('.chart canvas').length === 3")
     keep(page, "dashboard")
     assert violations(page) == []
 
@@ -159,6 +170,24 @@ def test_the_charts_begin_with_what_was_before_the_page_was_opened(look: Callabl
     page = look()
     until(page, "document.querySelectorAll('#lags .u-legend .u-series').length === 9")
     expect(page.locator("#delays")).to_contain_text("ear-voice span")
+    for figure in ("p50", "p95", "p99", "sd"):
+        expect(page.locator("#spreads")).to_contain_text(figure)
+
+
+def test_a_bottleneck_is_named_with_what_would_clear_it_and_each_replica_with_its_load(
+    bus: Bus, look: Callable[..., Page]
+) -> None:
+    page = look()
+    expect(page.locator("#stages tr", has_text="translator")).to_contain_text("98 % · 90 %")
+    bus.known["s1"] = bus.known["s1"].model_copy(update={"next_delay": 16.0})
+    expect(page.locator("#figures")).to_contain_text("soon 16 s")
+    now = time.time()
+    for stage in ("asr", "segmenter", "speaker"):
+        bus.extra.append((now, stage, "s1", Progress(stream="s1", until=149.0)))
+    bus.extra.append((now, "downloader", "s1", Head(stream="s1", until=150.0, head=150.0)))
+    expect(page.locator("#warnings")).to_contain_text("translator is the bottleneck")
+    expect(page.locator("#warnings")).to_contain_text("a faster engine or machine would clear it")
+    assert violations(page) == []
 
 
 def test_new_events_reach_an_open_page(bus: Bus, look: Callable[..., Page]) -> None:
@@ -183,7 +212,7 @@ def test_another_stream_is_one_click_away_and_says_why_it_failed(look: Callable[
 def test_a_small_dark_screen_is_served_as_well(look: Callable[..., Page]) -> None:
     page = look(viewport={"width": 390, "height": 844}, color_scheme="dark")
     expect(page.locator("#health")).to_have_text("on time")
-    until(page, "document.querySelectorAll('.chart canvas').length === 2")
+    until(page, "document.querySelectorAll('.chart canvas').length === 3")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations(page) == []
     keep(page, "dashboard-phone-dark")

@@ -43,6 +43,8 @@ class Site:
         """Epoch seconds of the first picture: the last one is as old as the delay."""
         self.facts: list[tuple[str, dict[str, object]]] = []
         self.fetched: list[str] = []
+        self.sights: dict[str, object] | None = None
+        """What every segment says of faces; a stream without faces has no such rendition."""
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -80,8 +82,12 @@ class Site:
         name, _, extension = file.rpartition(".")
         if file == "master.m3u8":
             return master().encode()
+        if name == "faces" and self.sights is None:
+            return None
         if extension == "m3u8":
             return self.playlist(name).encode()
+        if extension == "json":
+            return json.dumps(self.sights).encode()
         if extension == "vtt":
             return vtt(name.split("@")[0]).encode()
         rendition, _, number = name.rpartition("-")
@@ -97,7 +103,15 @@ class Site:
             lines.append(f'#EXT-X-MAP:URI="{prefix}-init.m4s"')
         for number in range(SEGMENTS):
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self.since + 2 * number))
-            name = f"{rendition}@{number}.vtt" if captions else f"{prefix}-{900_000 + 180_000 * number}.m4s"
+            if rendition == "faces":
+                prefix = f"faces-{900_000 + 180_000 * number}-0.json"
+            name = (
+                f"{rendition}@{number}.vtt"
+                if captions
+                else prefix
+                if rendition == "faces"
+                else f"{prefix}-{900_000 + 180_000 * number}.m4s"
+            )
             lines += [f"#EXT-X-PROGRAM-DATE-TIME:{stamp}Z", "#EXTINF:2.0,", name]
         return "\n".join([*lines, "#EXT-X-ENDLIST"] if self.ended else lines) + "\n"
 
@@ -108,7 +122,7 @@ def coded(tone: float | None) -> list[bytes]:
 
 
 def kind_of(file: str) -> str:
-    kinds = {"m3u8": "application/vnd.apple.mpegurl", "vtt": "text/vtt", "m4s": "video/mp4"}
+    kinds = {"m3u8": "application/vnd.apple.mpegurl", "vtt": "text/vtt", "m4s": "video/mp4", "json": "application/json"}
     return kinds[file.rpartition(".")[2]]
 
 
@@ -305,3 +319,114 @@ def test_a_small_dark_screen_is_served_as_well(site: Site, look: Callable[..., P
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations(page) == []
     keep(page, "watch-phone-dark")
+
+
+def box(page: Page, selector: str) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of an element, as shares of the picture."""
+    found = page.evaluate(
+        """selector => {
+            const one = document.querySelector(selector).getBoundingClientRect();
+            const all = document.getElementById("video").getBoundingClientRect();
+            return [(one.left - all.left) / all.width, (one.top - all.top) / all.height,
+                    (one.right - all.left) / all.width, (one.bottom - all.top) / all.height];
+        }""",
+        selector,
+    )
+    left, top, right, bottom = map(float, found)
+    return left, top, right, bottom
+
+
+def with_faces(site: Site) -> None:
+    faces = [
+        {"person": 1, "left": 0.15, "top": 0.3, "width": 0.12, "height": 0.2},
+        {"person": 2, "left": 0.75, "top": 0.3, "width": 0.12, "height": 0.2},
+    ]
+    site.stream = {**STREAM, "faces": True}
+    site.sights = {"seen": [{"at": 10.0, "faces": faces}], "speaks": {"0": 2, "1": None}}
+
+
+def test_a_caption_stands_beside_the_face_that_speaks_and_turns_into_its_translation(
+    site: Site, look: Callable[..., Page]
+) -> None:
+    with_faces(site)
+    site.facts = [said("0", 10.0, 12.0, "The harbour bridge is open.", 1), translated("0", "El puente está abierto.")]
+    page = look()
+    plays(page)
+    bubble = page.locator(".bubble")
+    until(page, "document.querySelector('.bubble')?.dataset.person === '2'")
+    expect(bubble.locator(".who")).to_have_text("Ana")
+    page.evaluate("document.getElementById('video').pause()")
+    page.evaluate("document.getElementById('video').currentTime = 4.4")
+    expect(bubble.locator(".said")).to_have_text("El puente está abierto.")
+    page.wait_for_timeout(400)
+    left, top, right, bottom = box(page, ".bubble")
+    assert 0 <= left < right <= 1
+    assert 0 <= top < bottom <= 1
+    assert 0.35 < left < right <= 0.76, "on the free side of the right face, and far from the left one"
+    assert bottom > 0.3, "at the height of the face"
+    assert top < 0.6
+    assert violations(page) == []
+    keep(page, "watch-beside")
+
+
+def test_a_voice_without_a_face_is_captioned_at_the_bottom(site: Site, look: Callable[..., Page]) -> None:
+    with_faces(site)
+    site.facts = [said("1", 10.0, 25.0, "Nobody on the picture says this.", None)]
+    page = look()
+    plays(page)
+    until(page, "document.querySelector('.bubble')")
+    page.wait_for_timeout(400)
+    left, top, right, bottom = box(page, ".bubble")
+    assert abs((left + right) / 2 - 0.5) < 0.05
+    assert 0.6 < top < bottom < 1
+
+
+def test_captions_on_the_picture_can_be_switched_off_and_stay_off(site: Site, look: Callable[..., Page]) -> None:
+    with_faces(site)
+    site.facts = [said("0", 10.0, 25.0, "The harbour bridge is open.", 1)]
+    page = look()
+    plays(page)
+    expect(page.locator(".bubble")).to_have_count(1)
+    page.get_by_label("Captions beside the speaker").uncheck()
+    expect(page.locator(".bubble")).to_have_count(0)
+    page.reload()
+    plays(page)
+    page.wait_for_timeout(500)
+    expect(page.locator(".bubble")).to_have_count(0)
+
+
+def test_a_stream_without_faces_is_never_asked_for_them(site: Site, look: Callable[..., Page]) -> None:
+    page = look()
+    plays(page)
+    page.wait_for_timeout(2500)
+    expect(page.locator("#faces")).to_be_hidden()
+    assert not [file for file in site.fetched if file.startswith("faces")]
+
+
+def test_captions_are_placed_inside_the_picture_and_off_other_faces(look: Callable[..., Page]) -> None:
+    page = look()
+    wrong = page.evaluate(
+        """async () => {
+            const { place } = await import("/web/placement.js");
+            const wrong = [];
+            let seed = 7;
+            const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+            for (let round = 0; round < 2000; round++) {
+                const frame = { width: 300 + 1500 * random(), height: 300 + 900 * random() };
+                const width = frame.width * (0.1 + 0.24 * random()), height = frame.height * (0.05 + 0.1 * random());
+                const side = frame.height * (0.08 + 0.12 * random());
+                const box = () => ({ left: (frame.width - side) * random(), top: (frame.height - side) * random(),
+                                     width: side, height: side });
+                const face = random() < 0.2 ? null : box(), other = box();
+                const { left, top } = place(face, [other], { width, height }, frame);
+                const right = left + width, bottom = top + height;
+                const inside = left >= 0 && top >= 0 && right <= frame.width && bottom <= frame.height;
+                const clear = left >= other.left + side || other.left >= right
+                    || top >= other.top + side || other.top >= bottom;
+                const apart = face && Math.abs(face.left - other.left) > 3 * width;
+                if (!inside || (!clear && apart)) wrong.push({ frame, width, height, face, other, left, top });
+            }
+            return wrong;
+        }"""
+    )
+    assert wrong == []

@@ -1,5 +1,6 @@
 """What a recogniser must do, and how one is loaded by name."""
 
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple, Protocol, cast
@@ -26,6 +27,13 @@ class Hypothesis(NamedTuple):
     language: str | None = None
 
 
+class Heard(NamedTuple):
+    """Words that will not change, and the time before which no later one starts; seconds from the first sample fed."""
+
+    words: list[Word]
+    until: float
+
+
 class WindowRecogniser(Protocol):
     """Decodes a stretch of sound as a whole and remembers nothing."""
 
@@ -34,8 +42,45 @@ class WindowRecogniser(Protocol):
     parallel: int
     """Calls that may run at once, from as many threads."""
 
-    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "") -> Hypothesis:
-        """Decode mono 16 kHz float PCM, the same way each time; blocks."""
+    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "", terms: Sequence[str] = ()) -> Hypothesis:
+        """Decode mono 16 kHz float PCM, the same way each time; `terms` are words that may well be said; blocks."""
+        ...
+
+    def languages(self, pcm: Pcm) -> Mapping[str, float]:
+        """Probability of each language that may be spoken; empty where the engine cannot tell; blocks."""
+        ...
+
+    def load(self) -> None:
+        """Load the model before the first call would; blocks."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        ...
+
+
+class StreamRecogniser(Protocol):
+    """One stretch of sound, heard as it goes on: a warm cache that can be built again from the sound."""
+
+    def feed(self, pcm: Pcm) -> Heard:
+        """Hear on; the words do not depend on how the sound is cut; blocks."""
+        ...
+
+    def flush(self) -> Heard:
+        """Tell what is left; nothing is fed behind it; blocks."""
+        ...
+
+
+class StreamEngine(Protocol):
+    """A model that hears streams as they go on."""
+
+    spoken: tuple[str, ...]
+    """Languages that are understood, BCP 47."""
+    parallel: int
+    """Calls that may run at once, from as many threads."""
+
+    def open(self) -> StreamRecogniser:
+        """Begin to hear a stretch of sound."""
         ...
 
     def load(self) -> None:
@@ -80,17 +125,28 @@ class EngineOptions(NamedTuple):
     workers: int = 1
     script: str = ""
     """Path of a JSON file, or JSON."""
+    reserve: float = 2.0
+    """Gigabytes of GPU memory that stay free for the work itself."""
+    spoken: tuple[str, ...] = ()
+    """Languages of a model that does not tell them; none: English."""
+    look_ahead: float = 0.56
+    """Seconds of sound behind a word that a cache-aware model may wait for."""
 
 
-EXTRAS = {"pocketsphinx": "embedded", "faster_whisper": "embedded"}
+EXTRAS = {"pocketsphinx": "embedded", "faster_whisper": "embedded", "nemo": "neural"}
 """Engines, and the extra of the project that installs each."""
+STREAMING = ("nemo",)
+"""Those that hear a stream as it goes on."""
 
 
 def load(name: str, options: EngineOptions) -> WindowRecogniser:
     """Build the engine of this name; LookupError names what there is, ImportError what to install."""
-    if name not in EXTRAS:
-        raise LookupError(f"no asr engine {name!r}; there are scripted, {', '.join(EXTRAS)}")
-    return cast("WindowRecogniser", _module(name, EXTRAS[name]).build(options))
+    return cast("WindowRecogniser", _known(name).build(options))
+
+
+def stream(name: str, options: EngineOptions) -> StreamEngine:
+    """Build the streaming engine of this name; LookupError names what there is, ImportError what to install."""
+    return cast("StreamEngine", _known(name).build(options))
 
 
 def script(options: EngineOptions) -> Script:
@@ -101,6 +157,12 @@ def script(options: EngineOptions) -> Script:
 def detector() -> SpeechDetector:
     """The detector of speech that stands before every engine."""
     return cast("SpeechDetector", _module("vad", "embedded").Silero())
+
+
+def _known(name: str) -> ModuleType:
+    if name not in EXTRAS:
+        raise LookupError(f"no asr engine {name!r}; there are scripted, {', '.join(EXTRAS)}")
+    return _module(name, EXTRAS[name])
 
 
 def _module(name: str, extra: str) -> ModuleType:

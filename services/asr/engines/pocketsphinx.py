@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -88,8 +89,8 @@ class Pocketsphinx:
         for worker in self._workers:
             self._idle.put(worker)
 
-    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "") -> Hypothesis:
-        """Decode a phrase (16 kHz); language and prompt are no choice here. WorkerLost after two attempts."""
+    def transcribe(self, pcm: Pcm, *, language: str | None, prompt: str = "", terms: Sequence[str] = ()) -> Hypothesis:
+        """Decode a phrase (16 kHz); language, prompt and terms are no choice here. WorkerLost after two attempts."""
         worker, samples = self._idle.get(), to_bytes(pcm)
         try:
             found = worker.ask(samples)
@@ -99,6 +100,10 @@ class Pocketsphinx:
         finally:
             self._idle.put(worker)
         return Hypothesis([Word(text, start, end) for text, start, end in found])
+
+    def languages(self, pcm: Pcm) -> Mapping[str, float]:
+        """It cannot tell: everything sounds English to it."""
+        return {}
 
     def load(self) -> None:
         """Start the processes."""

@@ -1,6 +1,6 @@
 // The dashboard: a list of streams, and everything about the one in the address.
 
-import { recast } from "./recast.js";
+import { authorised, recast } from "./recast.js";
 import { waterfall } from "./waterfall.js";
 
 const at = name => document.getElementById(name);
@@ -8,7 +8,7 @@ const names = new Intl.DisplayNames(["en"], { type: "language" });
 const order = ["ingest", "downloader", "asr", "segmenter", "speaker", "translator", "voice", "place", "sender"];
 const words = { good: "on time", late: "late", silent: "silent", starting: "starting", ended: "ended", failed: "failed" };
 
-const charts = await import("./charts.js").then(({ Chart }) => ({ delays: new Chart(at("delays")), lags: new Chart(at("lags")) }),
+const charts = await import("./charts.js").then(({ Chart }) => ({ delays: new Chart(at("delays")), spreads: new Chart(at("spreads")), lags: new Chart(at("lags")) }),
   () => null);
 
 let feed = null;
@@ -53,6 +53,14 @@ document.addEventListener("click", event => {
   history.pushState(null, "", link.href);
   open(link.dataset.stream);
 });
+// Where playback needs a signed link and a key was typed, the page makes one; else the plain address has to do.
+at("watch").addEventListener("click", async event => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const plain = at("watch").href;
+  const answer = await fetch(`/v1/streams/${encodeURIComponent(stream)}/links`, { method: "POST", headers: authorised() }).catch(() => null);
+  location.href = answer?.ok ? (await answer.json()).watch : plain;
+});
 addEventListener("popstate", () => open(new URLSearchParams(location.search).get("stream")));
 
 // ---- one stream --------------------------------------------------------------------------------------------------
@@ -76,10 +84,10 @@ function open(name) {
 
 function past(samples) {
   if (!charts) return;
-  charts.delays.clear();
-  charts.lags.clear();
+  for (const chart of Object.values(charts)) chart.clear();
   for (const { at: time, delay, contract, ear_voice, lags } of samples) {
-    charts.delays.push(time, { delay, "ear-voice span": ear_voice, contract });
+    charts.delays.push(time, { delay, "ear-voice span": ear_voice?.mean ?? null, contract });
+    charts.spreads.push(time, percentiles(ear_voice));
     charts.lags.push(time, ordered(Object.entries(lags)));
   }
 }
@@ -103,11 +111,11 @@ function show(status) {
   draw(status);
 }
 
-function figures({ head, seal, delay, contract, ear_voice, drift, utterances, dubs, segments, health }) {
+function figures({ head, seal, delay, contract, ear_voice, drift, utterances, dubs, segments, health, next_delay }) {
   const voiced = Object.values(dubs).reduce((sum, dub) => sum + dub.voiced, 0);
   const dropped = Object.values(dubs).reduce((sum, dub) => sum + dub.dropped, 0);
   const rows = [
-    ["Delay", seconds(delay), `contract ${seconds(contract, 0)}`, health === "late" ? "late" : ""],
+    ["Delay", seconds(delay), `contract ${seconds(contract, 0)}${next_delay ? `, soon ${seconds(next_delay, 0)}` : ""}`, health === "late" ? "late" : ""],
     ["Head", clock(head), "media time captured"],
     ["Seal", clock(seal), `${segments} segments published`],
     ["Ear-voice span", seconds(ear_voice?.mean), ear_voice ? `sd ${seconds(ear_voice.sd, 2)}` : "no clip yet"],
@@ -123,7 +131,7 @@ function figures({ head, seal, delay, contract, ear_voice, drift, utterances, du
   }));
 }
 
-function stages({ stages: all, contract }) {
+function stages({ stages: all, contract, loads }) {
   const sorted = inOrder(all.map(stage => [stage.name, stage])).map(([, stage]) => stage);
   const full = Math.max(contract * 1.5, 1, ...sorted.map(stage => stage.lag));
   const body = at("stages");
@@ -135,7 +143,10 @@ function stages({ stages: all, contract }) {
     fill.classList.toggle("late", stage !== "sender" && lag > contract);
     mark.style.left = `${(100 * contract) / full}%`;
     row.cells[2].textContent = seconds(lag);
-    row.cells[3].textContent = messages.toLocaleString("en");
+    const own = loads.filter(load => load.stage === stage);
+    row.cells[3].textContent = own.map(({ busy }) => `${Math.round(100 * busy)} %`).join(" · ") || "–";
+    row.cells[3].title = own.map(({ replica, busy }) => `${replica}: ${Math.round(100 * busy)} %`).join(", ");
+    row.cells[4].textContent = messages.toLocaleString("en");
     return row;
   }));
 }
@@ -147,7 +158,7 @@ function stageRow(name, stage, language) {
   bar.append(element("i"), element("b"));
   bars.append(bar);
   row.append(element("th", language ? `${stage} (${language})` : stage, { scope: "row" }), bars,
-    element("td", "", { class: "number" }), element("td", "", { class: "number" }));
+    ...[1, 2, 3].map(() => element("td", "", { class: "number" })));
   return row;
 }
 
@@ -177,9 +188,13 @@ function dubs({ dubs: all, speakers, names: cast }) {
 function draw({ now, at: told, delay, contract, ear_voice, stages: all }) {
   if (!charts || now - told > 30) return;
   charts.delays.push(now, { delay, "ear-voice span": ear_voice?.mean ?? null, contract });
+  charts.spreads.push(now, percentiles(ear_voice));
   charts.lags.push(now, ordered(all.map(({ name, lag }) => [name, lag])));
-  charts.delays.draw();
-  charts.lags.draw();
+  for (const chart of Object.values(charts)) chart.draw();
+}
+
+function percentiles(spread) {
+  return Object.fromEntries(["p50", "p95", "p99", "sd"].map(name => [name, spread?.[name] ?? null]));
 }
 
 function table(body, rows) {

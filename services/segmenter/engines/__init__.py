@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
 
 
 class SentenceEnds(Protocol):
     """Judges text without punctuation."""
+
+    def load(self) -> None:
+        """Load the model before the first call would; blocks."""
+        ...
 
     def ends(self, words: Sequence[str], pauses: Sequence[float]) -> list[float]:
         """Probability of an end after each word; pauses are the seconds behind each, 0 where nothing is known."""
@@ -17,11 +22,27 @@ class SentenceEnds(Protocol):
         ...
 
 
-ENGINES = ("embedded",)
+class Options(NamedTuple):
+    """What an operator may say about an engine; each takes what concerns it."""
+
+    model: Path = Path()
+    """Folder of the model."""
+    device: str = "cpu"
+    reserve: float = 2.0
+    """Gigabytes of GPU memory that stay free for the work itself."""
 
 
-def load(name: str) -> SentenceEnds:
-    """Build the engine of this name; LookupError names what there is."""
+ENGINES = {"embedded": "Embedded", "punctuation": "Punctuation"}
+
+
+def load(name: str, options: Options | None = None) -> SentenceEnds:
+    """Build the engine of this name; LookupError names what there is, ImportError what to install."""
     if name not in ENGINES:
         raise LookupError(f"no segmenter engine {name!r}; there are {', '.join(ENGINES)}")
-    return cast("SentenceEnds", import_module(f"{__name__}.{name}").Embedded())
+    try:
+        build = getattr(import_module(f"{__name__}.{name}"), ENGINES[name])
+        return cast("SentenceEnds", build(options or Options()))
+    except ModuleNotFoundError as missing:
+        raise ImportError(
+            f"segmenter engine {name!r} needs {missing.name}: pip install 'dragoman[neural]'"
+        ) from missing

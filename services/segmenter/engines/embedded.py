@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from services.segmenter.engines import Options
 from services.segmenter.engines.features import features, windows
 
 WEIGHTS = Path(__file__).with_name("english.npz")
@@ -43,8 +44,12 @@ class Weights(NamedTuple):
 class Embedded:
     """A sum of log-odds of hashed features."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         self._lexicon = Lexicon.model_validate_json(Path(__file__).with_name("english.json").read_bytes())
+
+    def load(self) -> None:
+        """Read the weights."""
+        _ = self._weights
 
     def ends(self, words: Sequence[str], pauses: Sequence[float]) -> list[float]:
         """Probability of an end after each word; pauses are the seconds behind each, 0 where nothing is known."""

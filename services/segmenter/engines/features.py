@@ -38,6 +38,9 @@ TEMPLATES = (
     (C0, D1),
     (C1, C0, D1),
     (C0, D1, D2),
+    (D1, D2),
+    (L0, D1),
+    (C0, R1),
 )
 
 Codes = NDArray[np.uint64]
@@ -78,12 +81,15 @@ def features(windows: Codes, pauses: NDArray[np.float64], places: NDArray[np.int
     context = known.astype(np.uint64) + (windows[:, R2] != NOBODY)
     columns = [windows[:, list(columns)] for columns in TEMPLATES]
     columns += [
-        np.stack(pair, axis=1)
-        for pair in (
+        np.stack(parts, axis=1)
+        for parts in (
             (lengths, context),
             (distances, context),
             (lengths, windows[:, D1]),
             (distances, windows[:, D1]),
+            (lengths, windows[:, C0]),
+            (lengths, windows[:, C0], windows[:, D1]),
+            (lengths, windows[:, R1], windows[:, R2]),
         )
     ]
     return np.stack([_mixed(number, parts) for number, parts in enumerate(columns, 1)], axis=1)

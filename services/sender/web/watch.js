@@ -1,11 +1,13 @@
 // The player page: one stream, its sounds and subtitles, and how far behind live this viewer is.
 
+import { Beside, Sights } from "./beside.js";
 import { Captions } from "./captions.js";
 import { recall, remember } from "./memory.js";
 import { Bed } from "./mixer.js";
 
 const id = decodeURIComponent(location.pathname.replace(/\/$/, "").split("/").pop());
-const api = `/v1/streams/${encodeURIComponent(id)}`;
+// A signed link opens what viewers may know; a bare name asks the API as anybody does.
+const api = `/v1/${id.includes("~") ? "watch" : "streams"}/${encodeURIComponent(id)}`;
 const media = `/hls/${encodeURIComponent(id)}`;
 const master = `${media}/master.m3u8`;
 const original = "original";
@@ -14,6 +16,8 @@ const clean = "-clean";
 const at = name => document.getElementById(name);
 const video = at("video");
 const captions = new Captions(at("captions"), at("silence"));
+const sights = new Sights(media);
+const beside = new Beside(at("beside"), video, sights);
 const names = new Intl.DisplayNames(["en"], { type: "language" });
 
 let hls = null;
@@ -87,10 +91,11 @@ async function ask() {
   const date = Date.parse(response.headers.get("date") ?? "");
   // The header counts whole seconds: only a clock that is really wrong is corrected.
   skew = Math.abs(date - Date.now()) > 2500 ? date - Date.now() : 0;
-  if (response.status === 404) record = { ...record, state: "unknown" };
+  if ([403, 404].includes(response.status)) record = { ...record, state: "unknown" };
   if (!response.ok) return;
   const before = record.languages;
   record = await response.json();
+  at("faces").hidden = !record.faces;
   captions.names = Object.fromEntries(Object.entries(record.speakers ?? {}).map(([who, cast]) => [who, cast.name]));
   if (String(before) !== String(record.languages)) {
     targets();
@@ -143,6 +148,10 @@ function tellTime(frag) {
   if (frag.type !== "main") return;
   const ticks = /^(?:v|video|o|original)-(\d+)[-.]/.exec(frag.url.split("/").pop());
   if (ticks) mediaOffset = Number(ticks[1]) / 90000 - frag.start;
+}
+
+function mediaTime() {
+  return mediaOffset === null ? null : video.currentTime + mediaOffset;
 }
 
 function recover(error) {
@@ -223,6 +232,11 @@ at("target").addEventListener("change", event => {
   remember({ target: event.target.value });
   captions.language = event.target.value;
 });
+at("bubbles").addEventListener("change", event => {
+  remember({ bubbles: event.target.checked });
+  beside.shown = event.target.checked;
+  beside.draw(mediaTime(), captions);
+});
 at("level").addEventListener("input", event => {
   remember({ level: Number(event.target.value) });
   mix();
@@ -269,9 +283,15 @@ video.addEventListener("volumechange", () => { if (!video.muted) at("unmute").hi
 
 setInterval(() => {
   showBehind();
-  captions.draw(mediaOffset === null ? null : video.currentTime + mediaOffset);
+  captions.draw(mediaTime());
+  if (record.faces) beside.draw(mediaTime(), captions);
 }, 100);
 
+setInterval(() => {
+  if (record.faces && beside.shown && loaded) sights.read(mediaTime());
+}, 2000);
+
+at("bubbles").checked = beside.shown = recall().bubbles ?? true;
 at("level").value = recall().level ?? 20;
 mix();
 const events = captions.follow(`${api}/events?kinds=utterance,translation`);

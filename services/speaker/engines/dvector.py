@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from services.speaker.engines import Piece, Unavailable
+from services.speaker.engines import Options, Piece, Unavailable
 from services.speaker.engines.gender import by_pitch, read_line
 from shared.audio import EAR, Pcm
 
@@ -37,11 +37,12 @@ class DVector:
     """Embeds voices on one CPU thread: about 60 ms for 1.6 s, many windows at once for little more."""
 
     same = 0.73
+    different = 0.55
 
-    def __init__(self, models: Path) -> None:
-        wheel = models / WHEEL
+    def __init__(self, options: Options) -> None:
+        wheel = options.models / WHEEL
         if not wheel.is_file():
-            raise Unavailable(f"{wheel} is missing: {FETCH.format(models)}")
+            raise Unavailable(f"{wheel} is missing: {FETCH.format(options.models)}")
         self.weights = read_weights(zipfile.ZipFile(wheel).read("resemblyzer/pretrained.pt"))
         self.line = read_line(LINE) if LINE.is_file() else None
         self._filters = mel_filters()

@@ -1,12 +1,11 @@
 """Speakers by a table of media time: for tests and load tests, it listens to nothing."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.speaker.engines import Piece
+from services.speaker.engines import Options, Piece
 from shared.audio import EAR, Pcm
 from shared.messages import Gender
 
@@ -19,8 +18,9 @@ class Scripted:
     """Speakers of a table who take turns."""
 
     same = 0.7
+    different = 0.55
 
-    def __init__(self, models: Path | None = None, *, table: Sequence[Gender] = TABLE, turn: float = TURN) -> None:
+    def __init__(self, options: Options | None = None, *, table: Sequence[Gender] = TABLE, turn: float = TURN) -> None:
         self.table = table
         self.turn = turn
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from shared.context import Term
 from shared.messages import Gender, Wording
@@ -21,13 +22,23 @@ class Source:
     earlier: tuple[str, ...] = ()
     """The sentences before it, oldest first."""
     glossary: tuple[Term, ...] = ()
-    """Terms that occur in the text."""
+    """The stream's terms, for an engine with glossaries of its own."""
     gender: Gender | None = None
     """Of who says it."""
 
 
 class Translator(Protocol):
     """Translates batches of sentences."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def glossaries(self) -> bool:
+        """Whether it obeys `Source.glossary` itself."""
+        ...
 
     @property
     def pairs(self) -> Collection[Pair]:
@@ -52,19 +63,48 @@ class Unavailable(Exception):
 
 
 class Failed(Exception):
-    """The engine did not translate."""
+    """The engine did not translate; it is not worth asking for `rest` seconds."""
 
-    def __init__(self, reason: str, *, retryable: bool) -> None:
+    def __init__(self, reason: str, *, retryable: bool, rest: float = 0.0) -> None:
         super().__init__(reason)
         self.retryable = retryable
+        self.rest = rest
 
 
-ENGINES = {"apertium": "Apertium", "deepl": "DeepL", "scripted": "Scripted"}
+class Options(NamedTuple):
+    """What an operator may say about engines; each takes what concerns it."""
+
+    model: Path = Path()
+    """Folder of a model, or of several such folders."""
+    device: str = "cpu"
+    threads: int = 0
+    reserve: float = 2.0
+    formality: str = "default"
 
 
-def load(name: str) -> Translator:
+ENGINES = {
+    "apertium": ("Apertium", "embedded"),
+    "ctranslate2": ("CTranslate2", "neural"),
+    "transformers": ("Transformers", "neural"),
+    "deepl": ("DeepL", "translator"),
+    "scripted": ("Scripted", "translator"),
+}
+"""Class of each engine, and the extra of the project that installs what it needs."""
+
+
+def load(name: str, options: Options | None = None) -> Translator:
     """Make an engine; Unavailable where nobody knows it or its packages are missing."""
     if name not in ENGINES:
         raise Unavailable(f"no translation engine {name!r}: choose among {', '.join(ENGINES)}")
-    engine: Translator = getattr(import_module(f"{__name__}.{name}"), ENGINES[name])()
+    kind, extra = ENGINES[name]
+    try:
+        module = import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as missing:
+        raise missing_package(name, missing, extra) from missing
+    engine: Translator = getattr(module, kind)(options or Options())
     return engine
+
+
+def missing_package(engine: str, missing: ModuleNotFoundError, extra: str = "neural") -> Unavailable:
+    """The one line about a package that is not installed."""
+    return Unavailable(f"translation engine {engine!r} needs {missing.name}: pip install 'dragoman[{extra}]'")

@@ -15,7 +15,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.translator.engines import Failed, Pair, Source, Unavailable
+from services.translator.engines import Failed, Options, Pair, Source, Unavailable
 from services.translator.engines.shortening import shortened
 from shared.messages import Wording
 
@@ -43,7 +43,10 @@ logger = logging.getLogger(__name__)
 class Apertium:
     """The modes that are installed, each a pipeline that is started when first used."""
 
-    def __init__(self, modes: Path = MODES, *, timeout: float = 3.0) -> None:
+    name = "Apertium"
+    glossaries = False
+
+    def __init__(self, options: Options | None = None, *, modes: Path = MODES, timeout: float = 3.0) -> None:
         self.pairs: tuple[Pair, ...] = ()
         self._modes = modes
         self._timeout = timeout

@@ -1,104 +1,157 @@
-"""DeepL's HTTP API: text leaves this machine, and each character is billed.
+"""DeepL by its own client (MIT): text leaves this machine, and each character is billed.
 
-developers.deepl.com/docs, `POST /v2/translate`. The key is in DEEPL_AUTH_KEY; keys that end in `:fx` belong to
-the free plan.
+developers.deepl.com/docs. The key is in DEEPL_AUTH_KEY; keys that end in `:fx` belong to the free plan.
 """
 
 import asyncio
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TypeVar
 
-import aiohttp
+import deepl
+from deepl import http_client
 
-from services.translator.engines import Failed, Pair, Source, Unavailable
+from services.translator.engines import Failed, Options, Pair, Source, Unavailable
 from shared.messages import Wording
 
-FREE, PAID = "https://api-free.deepl.com", "https://api.deepl.com"
 TARGETS = (
     *("ar", "bg", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hu", "id", "it", "ja", "ko", "lt", "lv", "nb", "nl"),
     *("pl", "pt-BR", "pt-PT", "ro", "ru", "sk", "sl", "sv", "tr", "uk", "zh"),
 )
 SOURCES = ("en", "de", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "tr", "uk", "zh")
-QUOTA_EXCEEDED = 456
-PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY, 529)
-"""What an attempt later may not answer."""
-ATTEMPTS = 2
+FORMAL = ("de", "es", "fr", "it", "ja", "nl", "pl", "pt-BR", "pt-PT", "ru")
+"""Targets that tell formal from informal."""
+RETRIES = 1
 PAUSE = 0.3
 """Seconds before another attempt; a live stream cannot wait longer."""
+BUSY, GONE, SPENT = 3.0, 10.0, 600.0
+"""Seconds for which it is not asked again: when busy, when it does not answer, when key or quota refuse."""
+
+Answer = TypeVar("Answer")
 
 
 class DeepL:
     """One request a sentence, with those before it as context; no shorter wordings, as they would cost again."""
 
-    def __init__(self, key: str | None = None, url: str | None = None, *, timeout: float = 4.0) -> None:
+    name = "DeepL"
+    glossaries = True
+
+    def __init__(
+        self, options: Options | None = None, *, key: str | None = None, url: str | None = None, timeout: float = 4.0
+    ) -> None:
         self.pairs: tuple[Pair, ...] = tuple(
             (source, target) for source in SOURCES for target in TARGETS if not target.startswith(source)
         )
         self._key = os.environ.get("DEEPL_AUTH_KEY", "") if key is None else key
-        self._url = url or (FREE if self._key.endswith(":fx") else PAID)
-        self._timeout = timeout
-        self._session: aiohttp.ClientSession | None = None
+        self._url, self._timeout = url, timeout
+        self._formality = (options or Options()).formality
+        self._client: deepl.DeepLClient | None = None
+        self._glossaries: dict[str, deepl.GlossaryInfo | None] = {}
+        self._filling = asyncio.Lock()
 
     async def start(self) -> None:
-        """Open a session."""
+        """Make a client; it opens connections when it is asked."""
         if not self._key:
             raise Unavailable("DeepL needs a key: set DEEPL_AUTH_KEY")
-        self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"DeepL-Auth-Key {self._key}"},
-            timeout=aiohttp.ClientTimeout(total=self._timeout),
-        )
+        # The library would also repeat what has timed out, which may be billed already, and wait for up to two minutes.
+        http_client.max_network_retries = 0
+        http_client.min_connection_timeout = self._timeout
+        self._client = deepl.DeepLClient(self._key, server_url=self._url, send_platform_info=False)
 
     async def stop(self) -> None:
-        """Close the session."""
-        if self._session:
-            await self._session.close()
+        """Close the connections."""
+        if self._client:
+            self._client.close()  # type: ignore[no-untyped-call]
 
     async def translate(self, batch: Sequence[Source], target: str) -> list[list[Wording]]:
         """One wording a sentence."""
         return [[Wording(text=await self._text(source, target))] for source in batch]
 
     async def _text(self, source: Source, target: str) -> str:
-        body: dict[str, Any] = {
-            "text": [source.text],
-            "source_lang": source.spoken.partition("-")[0].upper(),
-            "target_lang": target.upper(),
-            "context": " ".join(source.earlier),
-            "split_sentences": "0",
-            "model_type": "latency_optimized",
-        }
-        answer = await self._answer(body)
-        try:
-            text: str = answer["translations"][0]["text"]
-        except (KeyError, IndexError, TypeError) as error:
-            raise Failed("DeepL answers something else than a translation", retryable=False) from error
-        return text
+        assert self._client
+        client, spoken = self._client, source.spoken.partition("-")[0].upper()
+        glossary = await self._glossary(source, spoken, target)
+        result = await self._asked(
+            lambda: client.translate_text(
+                source.text,
+                source_lang=spoken,
+                target_lang=target.upper(),
+                context=" ".join(source.earlier) or None,
+                split_sentences=deepl.SplitSentences.OFF,
+                formality=self._formality if target in FORMAL else None,
+                glossary=glossary,
+                model_type="latency_optimized",
+            )
+        )
+        if not isinstance(result, deepl.TextResult):
+            raise Failed("DeepL answers something else than a translation", retryable=False)
+        return result.text
 
-    async def _answer(self, body: dict[str, Any]) -> Any:
-        assert self._session
-        reason = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(PAUSE)
+    async def _glossary(self, source: Source, spoken: str, target: str) -> deepl.GlossaryInfo | None:
+        """DeepL's copy of the stream's terms, named by its content so that every replica and restart shares it."""
+        terms = entries(source, target)
+        if not terms:
+            return None
+        assert self._client
+        client, to = self._client, target.partition("-")[0].upper()
+        told = repr((spoken, to, sorted(terms.items())))
+        name = f"dragoman-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+        async with self._filling:
+            if name not in self._glossaries:
+                try:
+                    known = await self._asked(client.list_glossaries)
+                    self._glossaries |= {each.name: each for each in known if each.name.startswith("dragoman-")}
+                    if name not in self._glossaries:
+                        made = await self._asked(lambda: client.create_glossary(name, spoken, to, terms))
+                        self._glossaries[name] = made
+                except Failed as failure:
+                    if failure.retryable or failure.rest:
+                        raise
+                    # A pair without glossaries: the terms are kept by other means, and checked.
+                    self._glossaries[name] = None
+        return self._glossaries[name]
+
+    async def _asked(self, call: Callable[[], Answer]) -> Answer:
+        """The answer to a call, in a thread, tried again where DeepL was only busy."""
+        attempts = RETRIES
+        while True:
             try:
-                async with self._session.post(f"{self._url}/v2/translate", json=body) as response:
-                    if response.status == HTTPStatus.OK:
-                        return await response.json()
-                    if response.status not in PASSING:
-                        raise _refused(response.status)
-                    reason = f"DeepL is busy ({response.status})"
+                async with asyncio.timeout(self._timeout):
+                    return await asyncio.to_thread(call)
             except TimeoutError as error:
-                # It may have been billed: another attempt at once could be billed twice.
-                raise Failed("DeepL does not answer", retryable=True) from error
-            except aiohttp.ClientError:
-                reason = "DeepL cannot be reached"
-        raise Failed(reason, retryable=True)
+                raise Failed("DeepL does not answer", retryable=True, rest=GONE) from error
+            except deepl.DeepLException as error:
+                failure = failed(error)
+                if not attempts or failure.rest != BUSY:
+                    raise failure from error
+            except (ValueError, KeyError, TypeError) as error:
+                raise Failed("DeepL answers something else than a translation", retryable=False) from error
+            attempts -= 1
+            await asyncio.sleep(PAUSE)
 
 
-def _refused(status: int) -> Failed:
-    known = {
-        HTTPStatus.FORBIDDEN: "DeepL refuses the key",
-        QUOTA_EXCEEDED: "DeepL's quota is used up",
-    }
-    return Failed(known.get(status, f"DeepL refuses the request ({status})"), retryable=False)
+def entries(source: Source, target: str) -> dict[str, str]:
+    """The stream's terms as DeepL wants them."""
+    found = {}
+    for term in source.glossary:
+        wanted = term.translations.get(target) or term.translations.get(target.partition("-")[0])
+        if translation := term.term if term.keep else wanted:
+            found[term.term.strip()] = translation.strip()
+    return {term: translation for term, translation in found.items() if term and translation}
+
+
+def failed(error: deepl.DeepLException) -> Failed:
+    """What an error of the client means for a live stream."""
+    match error:
+        case deepl.QuotaExceededException():
+            return Failed("DeepL's quota is used up", retryable=False, rest=SPENT)
+        case deepl.AuthorizationException():
+            return Failed("DeepL refuses the key", retryable=False, rest=SPENT)
+        case deepl.ConnectionException():
+            return Failed("DeepL does not answer", retryable=True, rest=GONE)
+    status = error.http_status_code or 0
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Failed(f"DeepL is busy ({status})", retryable=True, rest=BUSY)
+    return Failed(f"DeepL refuses the request ({status})", retryable=False)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from services.translator.engines import Pair, Source
+from services.translator.engines import Options, Pair, Source
 from shared.messages import Wording
 
+TARGETS = ("es", "ca", "gl", "de", "fr", "it", "pt", "ru")
 MARK = "~"
 KEPT = 4
 """Of five words, so many are in the shorter wording."""
@@ -13,8 +14,11 @@ KEPT = 4
 class Scripted:
     """Marks each word with the target language, and offers the first four of five words as a shorter wording."""
 
-    def __init__(self, targets: Sequence[str] = ("es", "ca", "gl", "de", "fr", "it", "pt", "ru")) -> None:
-        self.pairs: tuple[Pair, ...] = tuple(("en", target) for target in targets)
+    name = "scripted"
+    glossaries = False
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.pairs: tuple[Pair, ...] = tuple(("en", target) for target in TARGETS)
 
     async def start(self) -> None:
         """Needs nothing."""

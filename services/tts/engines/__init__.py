@@ -1,12 +1,12 @@
 """Synthesisers: text in, speech out."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from shared.audio import Pcm
 from shared.context import Voice
-
-NAMES = ("espeak", "scripted")
 
 
 class EngineMissing(RuntimeError):
@@ -43,14 +43,40 @@ class Synthesiser(Protocol):
         """Speak a text at `rate` times the voice's natural pace. Raises SpeechFailed."""
 
 
-def load(name: str) -> Synthesiser:
+@runtime_checkable
+class Imitator(Protocol):
+    """What can speak with a voice that it hears for the first time."""
+
+    async def imitate(self, text: str, voice: str, heard: Pcm, *, rate: float = 1.0) -> Sound:
+        """Speak a text, in the language of a voice, as who is heard in 16 kHz mono sound. Raises SpeechFailed."""
+
+
+class Options(NamedTuple):
+    """What an operator may say about an engine; each takes what concerns it."""
+
+    model: Path = Path()
+    device: str = "cpu"
+    threads: int = 0
+    reserve: float = 2.0
+    imitate: bool = False
+
+
+ENGINES = {
+    "espeak": ("Espeak", "embedded"),
+    "vits": ("Vits", "neural"),
+    "xtts": ("Xtts", "neural"),
+    "scripted": ("Scripted", "tts"),
+}
+"""Class of each engine, and the extra of the project that installs what it needs."""
+
+
+def load(name: str, options: Options | None = None) -> Synthesiser:
     """The engine of this name. Raises EngineMissing with one line that says what is missing."""
-    if name == "espeak":
-        from services.tts.engines.espeak import Espeak
-
-        return Espeak()
-    if name == "scripted":
-        from services.tts.engines.scripted import Scripted
-
-        return Scripted()
-    raise EngineMissing(f"there is no voice engine {name!r}; there are {', '.join(NAMES)}")
+    if name not in ENGINES:
+        raise EngineMissing(f"there is no voice engine {name!r}; there are {', '.join(ENGINES)}")
+    kind, extra = ENGINES[name]
+    try:
+        engine: Synthesiser = getattr(import_module(f"{__name__}.{name}"), kind)(options or Options())
+    except ModuleNotFoundError as missing:
+        raise EngineMissing(f"voice engine {name!r} needs {missing.name}: pip install 'dragoman[{extra}]'") from missing
+    return engine

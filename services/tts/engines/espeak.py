@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 
-from services.tts.engines import EngineMissing, Sound, SpeechFailed
+from services.tts.engines import EngineMissing, Options, Sound, SpeechFailed
 from shared.audio import to_pcm
 from shared.context import Voice
 
@@ -45,7 +45,7 @@ class Espeak:
     rates = (0.7, 2.0)
     cheap = True
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         if not shutil.which(PROGRAM):
             raise EngineMissing("espeak-ng is not installed: apt install espeak-ng, or set TTS_ENGINE")
         self.voices = [

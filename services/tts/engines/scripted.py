@@ -1,11 +1,12 @@
 """Tones instead of speech, for tests and load tests: as long as a reader would take, and no words in them."""
 
+import asyncio
 import hashlib
 
 import numpy as np
 
-from services.tts.engines import Sound, SpeechFailed
-from shared.audio import VOICE
+from services.tts.engines import Options, Sound, SpeechFailed
+from shared.audio import VOICE, Pcm
 from shared.context import Voice
 
 PACE = 150
@@ -22,7 +23,7 @@ class Scripted:
     rates = (0.5, 2.0)
     cheap = True
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options | None = None) -> None:
         self.voices = [
             Voice(name=f"{language}-{gender}{number}", language=language, gender=gender, pace=PACE)
             for language in LANGUAGES
@@ -38,7 +39,12 @@ class Scripted:
         seconds = max(0.3, len(text.strip()) / CHARACTERS) / rate
         gender, number = voice[-2], int(voice[-1])
         tint = hashlib.sha256(text.encode()).digest()[0] / 256
-        at = np.arange(round(seconds * VOICE)) / VOICE
         pitch = PITCHES[gender][number - 1] * (1 + 0.05 * tint)
-        swell = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * at) ** 2
-        return Sound((0.25 * swell * np.sin(2 * np.pi * pitch * at)).astype(np.float32), VOICE)
+        return Sound(await asyncio.to_thread(tone, seconds, pitch), VOICE)
+
+
+def tone(seconds: float, pitch: float) -> Pcm:
+    """48 kHz, at a pitch in Hz, swelling eight times a second."""
+    at = np.arange(round(seconds * VOICE), dtype=np.float32) / VOICE
+    swell = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * at) ** 2
+    return (0.25 * swell * np.sin(2 * np.pi * pitch * at)).astype(np.float32)

@@ -116,9 +116,10 @@ local function last_row(lane)
   return { tonumber(string.match(found[1], '^%d+')) - 1, found[2][2], tonumber(found[2][4]) }
 end
 
--- Nothing that a stream leaves in Redis outlives it for long.
+-- Nothing that a stream leaves in Redis outlives it for long; its sound, which is most of it, goes first.
 local function expire(stage, lane, seconds)
-  for _, key in ipairs({ book(stage, lane), mailbox(stage, lane), ring(lane), rows(lane), events(lane), want(lane) }) do
+  for _, key in ipairs({ book(stage, lane), mailbox(stage, lane), rows(lane), events(lane), want(lane) }) do
     call('EXPIRE', key, seconds)
   end
+  call('EXPIRE', ring(lane), tonumber(seconds) < 86400 and 60 or seconds)
 end

@@ -36,11 +36,14 @@ class Model:
         self.asked = options
         return iter(self.segments), SimpleNamespace(language="en")
 
+    def detect_language(self, audio: Pcm) -> tuple[str, float, list[tuple[str, float]]]:
+        return "de", 0.7, [("de", 0.7), ("en", 0.3)]
+
 
 def whisper(model: Model) -> engines.WindowRecogniser:
     from services.asr.engines.faster_whisper import FasterWhisper
 
-    return FasterWhisper(Path("none"), "cpu", model)
+    return FasterWhisper(EngineOptions(model="none"), model)
 
 
 def test_words_come_without_spaces_and_with_confidence() -> None:
@@ -68,6 +71,14 @@ def test_a_decode_is_greedy_and_knows_only_the_end_of_its_prompt() -> None:
     assert model.asked["word_timestamps"] is True
 
 
+def test_terms_are_hot_words_and_languages_have_probabilities() -> None:
+    model = Model()
+    engine = whisper(model)
+    engine.transcribe(SILENCE, language="en", terms=("Dragoman", "Nairobi"))
+    assert model.asked["hotwords"] == "Dragoman, Nairobi"
+    assert engine.languages(SILENCE) == {"de": 0.7, "en": 0.3}
+
+
 def test_nothing_heard_is_no_words_and_no_figures() -> None:
     found = whisper(Model()).transcribe(SILENCE, language="en")
     assert found == engines.Hypothesis([], language="en")
@@ -88,3 +99,12 @@ def test_a_folder_without_a_model_is_never_looked_up_elsewhere(tmp_path: Path) -
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(ValueError, match="cuda"):
         engines.load("faster_whisper", EngineOptions(device="abacus"))
+
+
+def test_a_model_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from services.asr.engines import faster_whisper
+
+    (tmp_path / "model.bin").write_bytes(bytes(100))
+    monkeypatch.setattr(faster_whisper, "refusal", lambda folder, device, reserve: f"{folder.name} is too large")
+    with pytest.raises(MemoryError, match="is too large"):
+        engines.load("faster_whisper", EngineOptions(model=str(tmp_path))).load()

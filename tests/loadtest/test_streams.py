@@ -1,0 +1,51 @@
+"""A short run of the load test: one live stream through all services, measured from outside."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtest import streams
+from loadtest.fleet import FOLLOWED, Reading, Spent
+from loadtest.streams import Step, arguments, load_of, spent
+
+
+@pytest.mark.slow
+def test_a_stream_keeps_its_delay_and_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "SETTLED", 1.0)
+    file = tmp_path / "streams.json"
+    options = ["--streams", "1", "--seconds", "4.5", "--delay", "2", "--together", "--json", str(file)]
+    # Whether the contract is kept depends on the machine, which may be busy.
+    streams.main(options)
+    found = json.loads(file.read_text())["figures"]
+    assert found["segments"] >= 1
+    assert 2.0 <= found["delay_mean_s"] < 12.0
+    assert (found["lost"], found["doubled"], found["disordered"]) == (0, 0, 0)
+    assert found["utterances"] >= 1
+    assert 0 < found["cpu_per_stream"] < 1
+    assert found["rss_mb"] > 50
+    assert found["cost.sender"] > 0
+    assert found["dashboard.utterances"] == pytest.approx(found["utterances"], abs=1)
+
+
+def test_replicas_are_as_many_as_asked_for_and_enough_for_the_sources() -> None:
+    table = ""
+    load = load_of(arguments(["--streams", str(FOLLOWED + 1), "--replicas", "asr=3"]), table)
+    assert (load.replicas["asr"], load.replicas["sender"], load.replicas["downloader"]) == (3, 1, 2)
+    load = load_of(arguments(["--kill-third"]), table)
+    assert (load.replicas["asr"], load.replicas["ingest"]) == (2, 1)
+    with pytest.raises(ValueError, match="mixer"):
+        load_of(arguments(["--replicas", "mixer=2"]), table)
+
+
+def test_cpu_and_busy_time_are_told_a_second_and_a_stream() -> None:
+    redis = {"cpu": 1.0, "commands": 100, "bytes": 2e6, "sent": 0, "received": 0, "keys": 1}
+    before = Reading(100.0, {"asr": 1.0}, {"asr": 80.0}, 5, {"asr": Spent(busy=1.0, slots=8)}, redis, 0.0, 0.0)
+    later = redis | {"cpu": 1.5, "commands": 1100}
+    after = Reading(110.0, {"asr": 3.0}, {"asr": 90.0}, 5, {"asr": Spent(busy=3.0, slots=8)}, later, 1.0, 1.0)
+    step = Step(2, before, after, {}, [])
+    found = spent(step)
+    assert step.busy() == {"asr": 0.2}
+    assert found["cpu_per_stream"] == pytest.approx((2.0 + 0.5) / 10 / 2)
+    assert found["around_cpu_per_stream"] == pytest.approx(0.1)
+    assert found["redis_commands_per_s"] == 50
