@@ -31,6 +31,7 @@ check: $(VENV)/test  ## format, lint, types, import walls
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m deploy.audit
 
 fix: $(VENV)/test  ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -234,6 +234,7 @@ class Puller:
         clock = asyncio.get_running_loop().time
         fresh, pause, failures, renew = clock(), 0.25, 0, math.inf
         while True:
+            asked = clock()
             try:
                 if address is None:
                     address = await self._follow(await self._resolve())
@@ -280,7 +281,9 @@ class Puller:
             if clock() - fresh > (self._patience if begun else self._start):
                 self._require(self._cursor.reason or sentence(TimeoutError()))
                 return
-            await asyncio.sleep(found.target if advanced else found.target / 2)
+            # From one request to the next (RFC 8216, 6.3.4): the work in between must not add up.
+            pause = found.target if advanced else found.target / 2
+            await asyncio.sleep(max(0.1, pause - (clock() - asked)))
 
     async def _renewed(self, address: Address) -> Address:
         """The same stream under a new URL; the old one, which still lives, where that fails."""

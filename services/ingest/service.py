@@ -81,11 +81,11 @@ class Settings(BaseSettings):
         return self
 
 
-PUSHED_NAME = re.compile(r"(rtmp|srt):[A-Za-z0-9_-]{1,64}")
+PUSHED_NAME = re.compile(r"(rtmp|srt|whip):[A-Za-z0-9_-]{1,64}")
 
 
 def checked(policy: guard.Policy, files: str) -> Guard:
-    """Returns a check of what may be asked for: a public URL, `rtmp:NAME`, `srt:NAME`; `file:NAME` with a folder."""
+    """Returns a check of what may be asked for: a public URL, `rtmp:`, `srt:`, `whip:NAME`, `file:NAME`."""
 
     def check(url: str) -> None:
         if url.startswith(PUSHED):

@@ -43,7 +43,7 @@ def longest(delay: float) -> float:
     return next((seconds for below, seconds in ((8.0, 4.5), (12.0, 6.0), (16.0, 8.0)) if delay < below), 12.0)
 
 
-PUSHED = ("rtmp:", "srt:")
+PUSHED = ("rtmp:", "srt:", "whip:")
 """Sources that are not fetched but published to us, under a name."""
 
 

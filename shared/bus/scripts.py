@@ -15,7 +15,7 @@ from shared.context import Pcm, Record
 from shared.messages import Sealed
 
 RING_MS = 60_000
-WANTED_MS = 60_000
+WANTED_MS = 180_000
 """A language is worked for this long after somebody last fetched it."""
 DAY, HOUR = 86_400, 3_600
 FOLDER = Path(__file__).parent / "scripts"

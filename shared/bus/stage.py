@@ -34,7 +34,7 @@ class Context:
     backlog: float = 0.0
     """Media seconds between the mail in hand and the newest that waits."""
     wanted: frozenset[str] = frozenset()
-    """Languages whose sound or captions somebody has fetched in the last minute."""
+    """Languages whose sound or captions somebody has fetched in the last minutes."""
     inbox: Inbox = field(default_factory=Inbox)
     sealed: float = 0.0
     """Media time that is published, as a source knows it."""

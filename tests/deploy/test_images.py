@@ -76,7 +76,10 @@ def test_the_health_check_answers_for_the_service(tmp_path: Path) -> None:
             process = subprocess.Popen([shell, *words[1:]], env={"PORT": port, "PATH": os.environ["PATH"]})
             connection, _ = server.accept()
             with connection:
-                assert connection.recv(100).startswith(b"GET /healthz HTTP/1.0\r\n\r\n")
+                asked = b""
+                while not asked.endswith(b"\r\n\r\n"):
+                    asked += connection.recv(100)
+                assert asked == b"GET /healthz HTTP/1.0\r\n\r\n"
                 connection.sendall(answer)
             assert bool(process.wait(10)) == bool(expected)
 
