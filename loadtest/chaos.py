@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 import uvloop
@@ -27,6 +28,7 @@ import shared.bus.scripts
 from loadtest import conformance, presentation, received
 from loadtest.audit import Verdict, audit
 from loadtest.demo import answers, start
+from loadtest.forks import Forked, prepare
 from loadtest.processes import Processes, Worker
 from loadtest.redis_server import RedisServer, free_port
 from loadtest.report import parser, tell
@@ -55,14 +57,21 @@ def script() -> tuple[list[str], str]:
     return names, json.dumps({"origin": 10.0, "lines": lines})
 
 
-async def worker(names: Sequence[str], crash: float, broken: str) -> None:
-    """A worker that dies with probability `crash` at each probe; `broken` switches one protection off."""
+def work(names: Sequence[str], crash: float, stall: float, broken: str) -> None:
+    """The life of a forked worker."""
+    uvloop.run(worker(names, crash, stall, broken))
+
+
+async def worker(names: Sequence[str], crash: float, stall: float, broken: str) -> None:
+    """A worker that at each probe dies or stands still with these probabilities; `broken` switches a protection off."""
     if broken:
         shared.bus.scripts.FOLDER = sabotage(broken)
 
     def probe(point: str) -> None:
         if random.random() < crash:
             os.kill(os.getpid(), signal.SIGKILL)
+        if random.random() < stall:
+            time.sleep(random.uniform(2, 4))
 
     done = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, done.set)
@@ -76,9 +85,13 @@ def sabotage(protection: str) -> Path:
     """A copy of the scripts without any fence, or with one that does not look at the chain of state versions."""
     folder = Path(tempfile.mkdtemp(prefix="dragoman-broken-"))
     shutil.copytree(shared.bus.scripts.FOLDER, folder, dirs_exist_ok=True)
-    library, fence = folder / "lib.lua", "return now[1] == token and now[2] == turn and "
-    without = {"fence": "if true then return true end\n  " + fence, "chain": "version = nil\n  " + fence}[protection]
-    library.write_text(library.read_text().replace(fence, without))
+    for script, answer in (("commit.lua", "0"), ("emit.lua", "false")):
+        fence = f"if not holds(stage, lane, token, ARGV[4], ARGV[5]) then return {answer} end"
+        without = {"fence": "", "chain": fence.replace(", ARGV[5]", "")}[protection]
+        text = (folder / script).read_text()
+        if fence not in text:
+            raise RuntimeError(f"{script} has no such fence")
+        (folder / script).write_text(text.replace(fence, without))
     return folder
 
 
@@ -92,10 +105,12 @@ class Troublemaker:
         """When, which process, which services."""
         self.deaths = self.frozen = self.stopped = 0
 
-    def spawn(self, name: str) -> Worker:
-        environment = {"CHAOS_CRASH": str(self.options.crash), "CHAOS_BREAK": self.options.without}
-        self.processes.environment |= environment
-        return self.processes.start(name, (name,), module="loadtest.chaos")
+    def spawn(self, name: str) -> None:
+        port, processes = free_port(), self.processes
+        environment = {**processes.environment, "REDIS_URL": processes.redis_url, "PORT": str(port)}
+        arguments = (name,), self.options.crash, self.options.stall, self.options.without
+        process: Any = Forked(work, *arguments, environment=environment, log=processes.log)
+        processes.workers.append(Worker(name, (name,), port, process))
 
     async def harm(self, seconds: float) -> None:
         """Trouble for so long; every worker that ends is replaced."""
@@ -103,7 +118,7 @@ class Troublemaker:
         while time.monotonic() < end:
             await self.calm(self.dice.expovariate(self.options.rate))
             victim = self.dice.choice([each for each in self.processes.workers if each.names[0] in STAGES])
-            fault = self.dice.choices((self.kill, self.freeze, self.stop), (8, 1, 1))[0]
+            fault = self.dice.choices((self.kill, self.freeze, self.stop), self.options.weights)[0]
             fault(victim)
             if self.options.redis and time.monotonic() > redis_at:
                 redis_at = float("inf")
@@ -163,6 +178,7 @@ async def chaos(options: argparse.Namespace) -> dict[str, float]:
     origin = psutil.Popen([*command, "--window", "20"], stdout=subprocess.DEVNULL, start_new_session=True)
     redis = connect(server.url)
     try:
+        prepare(["uvloop", "loadtest.chaos", *(f"services.{name}.service" for name in STAGES)])
         trouble = Troublemaker(processes, server, options)
         processes.start("ingest", ("ingest",))
         for name in STAGES:
@@ -273,6 +289,10 @@ def main(argv: Sequence[str]) -> int:
         "--replicas", type=int, default=3, help="of each stage: one at work, one to take over, one spare"
     )
     found.add_argument("--crash", type=float, default=0.001, help="probability of death at each code point")
+    found.add_argument("--weights", type=int, nargs=3, default=(8, 1, 1), help="of killed, frozen, stopped workers")
+    found.add_argument(
+        "--stall", type=float, default=0.0005, help="probability of standing still for some seconds there"
+    )
     found.add_argument("--seed", type=int, default=1)
     found.add_argument("--redis", action=argparse.BooleanOptionalAction, default=True, help="kill Redis once")
     found.add_argument("--without", choices=("", "fence", "chain"), default="", help="switch a protection off")
@@ -280,7 +300,3 @@ def main(argv: Sequence[str]) -> int:
     result = asyncio.run(chaos(options))
     tell("chaos", result, options)
     return int(any(result[key] for key in ("lost", "doubled", "disordered", "conformance_errors")))
-
-
-if __name__ == "__main__":
-    uvloop.run(worker(sys.argv[1:], float(os.environ["CHAOS_CRASH"]), os.environ["CHAOS_BREAK"]))
