@@ -194,6 +194,8 @@ def create(settings: Settings | None = None) -> Service:
         elif not publish.kept(record) and (timeline.sealed or 0) >= state.swept + cleaning.SWEEP:
             state.swept = timeline.sealed or 0
             await cleaning.sweep(store, stream, behind(state.swept))
+            ends = ((row.number, row.body.start + row.body.duration) for row in await service.bus.log(stream))
+            context.oldest = next((number for number, end in ends if end > behind(state.swept)), 0)
 
     @service.on(MediaSegment, state=SenderState)
     async def capture(message: MediaSegment, state: SenderState, context: Context) -> AsyncIterator[Out]:

@@ -65,9 +65,13 @@ class Scripts:
         letters: Iterable[Letter],
         *,
         over: bool = False,
+        oldest: int = 0,
     ) -> None:
-        """End the turn. `over`: the lane's stream has ended here, so what is left of it may soon go."""
-        step = turn.version, version, state, turn.position, replica, HOUR if over else DAY, len(rows)
+        """End the turn. `over`: the lane's stream has ended here, so what is left of it may soon go.
+
+        Rows of the log before number `oldest` are dropped.
+        """
+        step = turn.version, version, state, turn.position, replica, HOUR if over else DAY, oldest, len(rows)
         sealed = [item for row in rows for item in (row.number, row.until, int(row.discontinuity), _body(row))]
         _fence(await self._call("commit", turn.tag, *turn.fence, *step, *sealed, *_flat(letters)))
 

@@ -38,6 +38,8 @@ class Context:
     inbox: Inbox = field(default_factory=Inbox)
     sealed: float = 0.0
     """Media time that is published, as a source knows it."""
+    oldest: int = 0
+    """Rows of the log before this number are dropped with this turn; a sender sets it."""
 
     async def listen(self, start: float, end: float) -> Pcm:
         """16 kHz mono sound of [start, end), silence where the ring has none."""
@@ -144,7 +146,7 @@ class Stage(Replica):
         started, version = perf_counter(), uuid4().hex
         rows = [output for output in outputs if isinstance(output, Sealed)]
         letters = [self.address(output, context) for output in outputs]
-        await self.scripts.commit(turn, self.replica, version, saved, rows, letters, over=over)
+        await self.scripts.commit(turn, self.replica, version, saved, rows, letters, over=over, oldest=context.oldest)
         turn.spent["commit"] = perf_counter() - started
         self.probe("after commit")
         self._measure(turn)

@@ -165,6 +165,19 @@ async def test_a_row_is_sealed_once_and_in_turn(scripts: Scripts) -> None:
     assert (await scripts.emit(turn, "v2", b"{}", [], []), turn.sealed) == (2, 3.0)
 
 
+async def test_old_rows_go_when_the_sender_says_so(scripts: Scripts) -> None:
+    await post(scripts, *sounds(1))
+    turn = await begin(scripts)
+    turn.position = 1
+    await scripts.commit(turn, "a", "v1", b"{}", [row(0), row(1), row(2)], [])
+    await post(scripts, *sounds(1), version="r2")
+    turn = await begin(scripts)
+    turn.position = 2
+    await scripts.commit(turn, "a", "v2", b"{}", [row(3)], [], oldest=2)
+    found: Any = await scripts.redis.xrange("{p0}:log:m")
+    assert [name for name, _ in found] == [b"3-0", b"4-0"]
+
+
 async def test_a_full_redis_refuses_a_commit_as_a_whole(scripts: Scripts) -> None:
     await post(scripts, *sounds(1))
     turn = await begin(scripts)
