@@ -16,19 +16,11 @@ from services.asr.recognition import CloseAtPause, CommitPolicy
 from services.asr.service import POLICIES
 from shared.audio import EAR, Pcm
 from shared.messages import AudioChunk, End, Message, Progress, Words
+from tests.asr.ears import Loudness
 
 BEGIN = 10.0
 SYLLABLE = 0.4
 """Seconds of one word; the level of the sound says which."""
-
-
-class Loudness:
-    """Sound that is not silence is speech."""
-
-    def load(self) -> None: ...
-
-    def speech(self, pcm: Pcm, carry: str) -> tuple[list[float], str]:
-        return [float(window.mean() > 0.005) for window in pcm.reshape(-1, 512)], ""
 
 
 class Syllables:
