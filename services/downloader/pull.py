@@ -14,6 +14,7 @@ from services.downloader import playlist
 from services.downloader.demux import Coded, Fragment, Unusable, between, demux, fragment, joined
 from services.downloader.playlist import Entry, Part, Playlist, Variant
 from services.downloader.recode import Recoding
+from services.downloader.reloads import Reloads
 from services.downloader.source import Cursor, Found, Opened, place
 from shared import guard
 from shared.audio import TICKS, ticks
@@ -233,6 +234,7 @@ class Puller:
         address: Address | None = None
         clock = asyncio.get_running_loop().time
         fresh, pause, failures, renew = clock(), 0.25, 0, math.inf
+        reloads = Reloads()
         while True:
             asked = clock()
             try:
@@ -261,13 +263,13 @@ class Puller:
                     Opened(not found.complete, found.target, address.title, address.language),
                     self._cursor.model_copy(deep=True),
                 )
-            advanced = postponed = False
+            postponed, taken = False, list[float]()
             for entry in self._fresh(found):
                 events = await self._take(entry, address, found.target)
                 postponed = events is None
                 if events is None:
                     break
-                advanced = True
+                taken.append(entry.duration)
                 for event in events:
                     fresh = clock()
                     yield event, self._cursor.model_copy(deep=True)
@@ -281,9 +283,7 @@ class Puller:
             if clock() - fresh > (self._patience if begun else self._start):
                 self._require(self._cursor.reason or sentence(TimeoutError()))
                 return
-            # From one request to the next (RFC 8216, 6.3.4): the work in between must not add up.
-            pause = found.target if advanced else found.target / 2
-            await asyncio.sleep(max(0.1, pause - (clock() - asked)))
+            await asyncio.sleep(max(0.1, reloads.next(asked, taken, found.target) - clock()))
 
     async def _renewed(self, address: Address) -> Address:
         """The same stream under a new URL; the old one, which still lives, where that fails."""
