@@ -5,7 +5,7 @@ VENV := $(if $(filter neural,$(FAMILY)),$(NEURAL),.venv)
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := redis-server espeak-ng flite apertium apertium-eng-spa apertium-eng-cat apertium-en-gl rubberband-cli
-TEST_PACKAGES := chromium ffmpeg fonts-dejavu-core fonts-noto-core
+TEST_PACKAGES := chromium ffmpeg fonts-dejavu-core fonts-noto-core fonts-noto-cjk mpv
 MISSING = $$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || printf '%s ' $$p; done)
 
 .PHONY: demo weights test test-neural check fix bench compose-check clean packages test-packages
@@ -70,7 +70,7 @@ $(VENV)/test: $(VENV)/bin/python pyproject.toml constraints.txt
 $(NEURAL)/neural: pyproject.toml constraints.txt
 	@echo "Creating $(NEURAL) with the neural engines (about 3 GB)"
 	@$(PYTHON) -m venv $(NEURAL)
-	@$(NEURAL)/bin/pip install -q -e '.[embedded,neural,test]' -c constraints.txt
+	@$(NEURAL)/bin/pip install -e '.[embedded,neural,test]' -c constraints.txt
 	@$(NEURAL)/bin/python deploy/torchaudio.py && touch $@
 
 node_modules/.installed: package.json package-lock.json

@@ -7,7 +7,7 @@ alone.
 
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 
@@ -17,12 +17,15 @@ def imports() -> bool:
 
 
 def main() -> int:
-    spec = find_spec("torchaudio")
-    if spec is None or imports():
+    try:
+        # Not by its name: that is what this file is called too.
+        folder = Path(str(distribution("torchaudio").locate_file("torchaudio")))
+    except PackageNotFoundError:
         return 0
-    for folder in spec.submodule_search_locations or ():
-        for library in Path(folder, "lib").glob("*.so"):
-            library.unlink()
+    if imports():
+        return 0
+    for library in (folder / "lib").glob("*.so"):
+        library.unlink()
     if not imports():
         sys.stderr.write("torchaudio does not import: install one that fits this torch\n")
         return 1

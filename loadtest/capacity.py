@@ -34,6 +34,7 @@ def broken(figures: Mapping[str, float], delay: float, segment: float) -> list[s
         (figures["delay_sd_s"] <= SPREAD, f"the delay varies by {figures['delay_sd_s']:.2f} s, more than {SPREAD} s"),
         (figures["delay_p99_s"] <= most, f"one segment in a hundred is {figures['delay_p99_s']:.1f} s behind"),
         *((not figures.get(key), f"{figures.get(key, 0):.0f} {key}") for key in ("holes", "slates", "lost", "doubled")),
+        (figures.get("utterances", 1) > 0, "nobody was understood"),
         (figures.get("unvoiced", 0) <= UNVOICED, f"{figures.get('unvoiced', 0):.0%} of the phrases have no clip"),
     )
     return [words for kept, words in terms if not kept]

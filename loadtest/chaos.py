@@ -29,7 +29,7 @@ from loadtest import conformance, presentation, received
 from loadtest.audit import Verdict, audit
 from loadtest.demo import answers, start
 from loadtest.forks import Forked, prepare
-from loadtest.processes import Processes, Worker
+from loadtest.processes import STORING, Processes, Worker
 from loadtest.redis_server import RedisServer, free_port
 from loadtest.report import parser, tell
 from services import MESH
@@ -167,7 +167,7 @@ async def chaos(options: argparse.Namespace) -> dict[str, float]:
     folder, port = Path(tempfile.mkdtemp(prefix="dragoman-chaos-")), free_port()
     server = RedisServer()
     environment = {
-        **{f"{each}_STORE": f"file://{folder}/store" for each in ("DOWNLOADER", "TTS", "SENDER")},
+        **{f"{each}_STORE": f"file://{folder}/store" for each in STORING},
         **{f"{each}_ENGINE": "scripted" for each in ("ASR", "SPEAKER", "TRANSLATOR", "TTS")},
         "ASR_SCRIPT": str(folder / "script.json"),
         "DOWNLOADER_ALLOW": f"127.0.0.1:{port}",

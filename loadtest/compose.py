@@ -318,13 +318,14 @@ def inspect(deployment: Deployment, figures: dict[str, float]) -> None:
 
 
 def judged(seen: Figures, kills: Sequence[float], figures: dict[str, float]) -> None:
-    """What the events say: delays, how long a kill was felt, what was lost or came twice.
+    """What the events say: delays before the kills and over all, how long a kill was felt, what was lost or came twice.
 
     Lost is an utterance that neither became a clip nor was dropped for a reason, from the first that was translated on:
     before that nobody listened.
     """
     delays = [(at, at - (row.date + row.duration / 90_000)) for at, row in seen.rows]
-    usual = median(delay for at, delay in delays if at < kills[0])
+    calm = [delay for at, delay in delays if at < kills[0]]
+    usual = median(calm)
     felt = []
     for kill, until in zip(kills, [*kills[1:], float("inf")], strict=True):
         late = [at - kill for at, delay in delays if kill <= at < until and delay > usual + SLACK]
@@ -335,7 +336,8 @@ def judged(seen: Figures, kills: Sequence[float], figures: dict[str, float]) -> 
     numbers = [row.number for _, row in seen.rows]
     figures |= {
         "delay_s": usual,
-        "delay_sd_s": pstdev(delay for _, delay in delays),
+        "delay_sd_s": pstdev(calm),
+        "delay_sd_with_kills_s": pstdev(delay for _, delay in delays),
         "publication_gap_max_s": max(after - before for (before, _), (after, _) in pairwise(delays)),
         "after_kill_max_s": max(felt),
         "after_kill_mean_s": sum(felt) / len(felt),

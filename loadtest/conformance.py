@@ -2,10 +2,9 @@
 
     python -m loadtest conformance http://127.0.0.1:8080/hls/STREAM/master.m3u8
 
-A judge that shares no code with what it judges; then ffprobe and ffmpeg on each run, and mpv or VLC on the whole.
+A judge that shares no code with what it judges; then ffprobe and ffmpeg on each run, and mpv or VLC on each sound.
 """
 
-import argparse
 import asyncio
 import io
 import struct
@@ -17,7 +16,8 @@ from itertools import pairwise
 import av
 
 from loadtest.presentation import Presentation, Rendition, Row, parse_webvtt, read, runs, span, timescale
-from loadtest.programs import Verdict, played, verdicts
+from loadtest.programs import Verdict, player, playing, verdicts
+from loadtest.report import parser, tell
 from shared.audio import TICKS
 
 HOLE = 0.001
@@ -216,39 +216,42 @@ def decoding(presentation: Presentation, rendition: Rendition, report: Report) -
 
 def main(argv: Sequence[str]) -> int:
     """Judge one presentation; 1 when it has errors."""
-    parser = argparse.ArgumentParser(prog="loadtest conformance", description="Judge a published HLS presentation.")
-    parser.add_argument("uri", help="multivariant playlist, a URL or a file, or the folder it lies in")
-    parser.add_argument("--no-decode", action="store_true", help="look at times and texts alone")
-    parser.add_argument("--no-programs", action="store_true", help="ask neither ffprobe, ffmpeg nor a player")
-    parser.add_argument("--play", type=float, default=8.0, help="seconds that mpv or VLC plays, where it is installed")
-    parser.add_argument("--most", type=int, default=40, help="errors to print")
-    options = parser.parse_args(argv)
+    found = parser("conformance", "Judge a published HLS presentation.")
+    found.add_argument("uri", help="multivariant playlist, a URL or a file, or the folder it lies in")
+    found.add_argument("--no-decode", action="store_true", help="look at times and texts alone")
+    found.add_argument("--no-programs", action="store_true", help="ask neither ffprobe, ffmpeg nor a player")
+    found.add_argument("--play", type=float, default=8.0, help="seconds of each sound that mpv or VLC plays; 0: none")
+    found.add_argument("--most", type=int, default=40, help="errors to print")
+    options = found.parse_args(argv)
     try:
         presentation = asyncio.run(read(options.uri))
     except (OSError, ValueError) as error:
         print(f"unreadable: {error}")
         return 1
     report = judge(presentation, decode=not options.no_decode)
-    print(
-        f"{len(report.renditions)} renditions, {report.segments} segments, {report.seconds:.1f} s, "
-        f"{report.cues} cues, {len(report.errors)} errors"
-    )
-    for text in report.errors[: options.most]:
+    asked = [] if options.no_programs else [*verdicts(presentation), *playing(presentation, options.play)]
+    problems = [f"{each.program}: {each.subject}: {each.problem}" for each in asked if each.problem]
+    for text in [*report.errors, *problems][: options.most]:
         print(text)
-    problems = [] if options.no_programs else asked(presentation, options.play)
-    for verdict in problems[: options.most]:
-        print(f"{verdict.program}: {verdict.subject}: {verdict.problem}")
+    if options.play and not options.no_programs and not player():
+        print("no player: neither mpv nor VLC is installed (apt-get install mpv; VLC does not run as root)")
+    tell("conformance", figures(report, asked), options)
     return bool(report.errors or problems)
 
 
-def asked(presentation: Presentation, seconds: float) -> list[Verdict]:
-    """What other programs complain of; what they were asked is printed."""
-    found = list(verdicts(presentation))
-    player = played(presentation.uri, seconds) if seconds else None
-    found += [player] if player else []
-    for program, count in Counter(verdict.program for verdict in found).items():
-        bad = sum(bool(verdict.problem) for verdict in found if verdict.program == program)
-        print(f"{program}: {count} asked, {bad} bad")
-    if seconds and player is None:
-        print("no player: neither mpv nor VLC is installed (apt-get install mpv)")
-    return [verdict for verdict in found if verdict.problem]
+def figures(report: Report, asked: Sequence[Verdict]) -> dict[str, float]:
+    """What was found; of each program how often it was asked, how often it complained, how much it played at least."""
+    found: dict[str, float] = {
+        "errors": len(report.errors),
+        "renditions": len(report.renditions),
+        "segments": report.segments,
+        "seconds": report.seconds,
+        "frames": report.frames,
+        "cues": report.cues,
+    }
+    for program in dict.fromkeys(verdict.program for verdict in asked):
+        its = [verdict for verdict in asked if verdict.program == program]
+        found |= {f"{program}_asked": len(its), f"{program}_bad": sum(bool(verdict.problem) for verdict in its)}
+        if played := [verdict.seconds for verdict in its if verdict.seconds is not None]:
+            found[f"{program}_played_s"] = min(played)
+    return found

@@ -2,12 +2,13 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ def taken(port: int) -> str | None:
     return None
 
 
+def engines(environment: Mapping[str, str]) -> str:
+    """Which engines the environment chooses, in words."""
+    chosen = {name: value for name, value in environment.items() if name.endswith("_ENGINE")}
+    told = (f"{name.removesuffix('_ENGINE').lower()} {value}" for name, value in sorted(chosen.items()))
+    return f"{', '.join(told)}, the rest embedded" if chosen else "the embedded engines"
+
+
 async def demo(options: argparse.Namespace) -> int:
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -67,7 +75,7 @@ async def demo(options: argparse.Namespace) -> int:
     async with source(options.url, done) as (url, allowed):
         if done.is_set():
             return 0
-        console.print("Starting every service in one process, with the embedded engines")
+        console.print(f"Starting every service in one process, with {engines(os.environ)}")
         environment = {
             "DOWNLOADER_ALLOW": allowed,
             "DOWNLOADER_FILES": options.files,

@@ -13,6 +13,7 @@ import psutil
 
 from loadtest import omnisteval, traces
 from loadtest.demo import answers, start
+from loadtest.diarisation import DOUBTFUL
 from loadtest.dubbing import Figures, Watch
 from loadtest.processes import EACH_ALONE, Processes, mesh
 from loadtest.redis_server import free_port
@@ -149,9 +150,10 @@ def heard(watch: Watch, reference: Path) -> dict[str, float]:
 
 
 def genders(utterances: Sequence[Utterance], timeline: Path) -> Iterator[bool]:
-    """Whether each utterance has the gender of who speaks in its middle; where nobody does, it does not count."""
+    """Whether each utterance has the gender of who speaks in its middle; where nobody known does, it does not count."""
     with timeline.open() as lines:
-        spans = [(float(row["start"]), float(row["end"]), row["gender"].lower()) for row in csv.DictReader(lines)]
+        rows = [row for row in csv.DictReader(lines) if row["speaker"] not in DOUBTFUL]
+    spans = [(float(row["start"]), float(row["end"]), row["gender"].lower()) for row in rows]
     for each in utterances:
         middle = (each.start + each.end) / 2 - BASE / TICKS
         true = next((gender for start, end, gender in spans if start <= middle <= end), "?")

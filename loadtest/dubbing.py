@@ -7,7 +7,7 @@ import numpy as np
 
 from loadtest.omnisteval import Dubbed
 from loadtest.traces import Arrival
-from services.tts.placement import Phrase
+from services.tts.placement import PRICES, Phrase
 from shared.bus import Bus
 from shared.context import Event
 from shared.messages import (
@@ -88,6 +88,11 @@ class Figures:
             language = event.lane.partition("~")[2]
             self.floors[language] = max(self.floors.get(language, 0.0), message.until)
 
+    def _unreported(self, key: tuple[str, str]) -> bool:
+        """Whether a phrase is behind voice and seal, as far as any may drift, and nobody has told what became of it."""
+        reached = min(self.untils.get("voice", 0.0), self.floors.get(key[1], 0.0) - PRICES.cap)
+        return self.translations[key].start < reached and key not in self.clips and key not in self.dropped
+
     def _once(self, known: dict, key: object, value: object) -> None:  # type: ignore[type-arg]
         if key in known:
             self.repeated[type(value).__name__] += 1
@@ -156,6 +161,7 @@ class Figures:
         if wanted:
             found["voiced"] = len(clips) / len(wanted)
             found["late_share"] = sum(map(ours, self.late)) / len(wanted)
+            found["unreported"] = sum(map(self._unreported, wanted))
             for reason in ("late", "failed"):
                 found[f"unvoiced.{reason}"] = sum(r == reason for key, r in self.dropped.items() if ours(key))
         if clips:

@@ -158,7 +158,8 @@ def reader(sound: Stereo) -> ReadPcm:
     """The sound on the media clock; silent before it starts."""
     first = BASE * VOICE // TICKS
     ahead = encode.LEAD_IN * encode.FRAME
-    padded = np.pad(sound, ((0, 0), (ahead, 0)))
+    # Channel by channel, as decoders give it.
+    padded = np.pad(np.ascontiguousarray(sound), ((0, 0), (ahead, 0)))
     return lambda start, end: padded[:, start - first + ahead : end - first + ahead]
 
 

@@ -82,6 +82,21 @@ class Score:
         """Share of clips with the shorter wording."""
         return float(np.mean([clip.choice.wording > 0 for clip in self.spoken]))
 
+    def intervals(self, best: Array) -> str:
+        """95 % intervals of what the table says, by bootstrap over hours."""
+        low, high = bootstrap(self.j, best)
+        drift = [np.array([clip.drift for clip in clips if clip.choice.rate]) for clips in self.hours]
+        rate = [np.array([clip.choice.rate for clip in clips]) for clips in self.hours]
+        spans = {
+            "drift s": interval(drift, lambda found: float(found.mean())),
+            "p95 s": interval(drift, lambda found: float(np.percentile(found, 95))),
+            ">1.15x %": interval(rate, lambda found: 100 * float((found[found > 0] > 1.15 + 1e-4).mean())),
+            ">1.3x %": interval(rate, lambda found: 100 * float((found > 1.3 + 1e-4).mean())),
+            "drop %": interval(rate, lambda found: 100 * float((found == 0).mean())),
+        }
+        told = [f"{name} [{least:.2f}, {most:.2f}]" for name, (least, most) in spans.items()]
+        return "  ".join([f"regret % [{100 * (low - 1):.0f}, {100 * (high - 1):.0f}]", *told])
+
     def row(self, best: Array) -> str:
         """A line of the table."""
         low, high = bootstrap(self.j)
@@ -103,6 +118,13 @@ def bootstrap(values: Array, denominator: Array | None = None, draws: int = 2000
     picks = np.random.default_rng(0).integers(0, len(values), (draws, len(values)))
     means = values[picks].mean(axis=1) / (1.0 if denominator is None else denominator[picks].mean(axis=1))
     low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def interval(hours: Sequence[Array], of: Callable[[Array], float], draws: int = 400) -> tuple[float, float]:
+    """95 % interval of a figure of all phrases, by bootstrap over their hours."""
+    picks = np.random.default_rng(0).integers(0, len(hours), (draws, len(hours)))
+    low, high = np.percentile([of(np.concatenate([hours[k] for k in row])) for row in picks], (2.5, 97.5))
     return float(low), float(high)
 
 
@@ -221,31 +243,30 @@ def measure(hours: int, scenarios: Sequence[str], jobs: int) -> dict[str, float]
     """The figures, after printing the table; keys that end in `.full` are without shorter wordings."""
     figures: dict[str, float] = {}
     spent: list[float] = []
-    for scenario in scenarios:
-        # Taught here, before the workers are forked, so that each of them has it.
-        policies(scenario), cut_planner(scenario)
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+    # Workers begin afresh: a fork may take a lock of a numeric library's thread along, and then waits for ever.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        for scenario in scenarios:
             scores = scored(pool.map(rolled, repeat(scenario), range(hours)))
             clocks = {
                 name: list(pool.map(clocked, repeat(scenario), range(hours), repeat(bool(name))))
                 for name in ("", ".stalls")
             }
-        figures |= told(scenario, scores)
-        spent.append(scores["planner + shorter"].milliseconds)
-        for name, runs in clocks.items():
-            drift = np.concatenate([each.drift for each in runs])
-            j, late = np.mean([each.j for each in runs]), np.mean([each.late for each in runs])
-            print(
-                f"  clock, D {DELAY:.0f}{name:8s} J {j:.2f}  EVS sd {drift.std():.2f}  p99 D + "
-                f"{np.percentile(drift, 99):.2f}  late {100 * late:.2f} %",
-                flush=True,
-            )
-            figures |= {
-                f"j_clock.{scenario}{name}": float(j),
-                f"ear_voice_sd_s.{scenario}{name}": float(drift.std()),
-                f"ear_voice_p99_s.{scenario}{name}": DELAY + float(np.percentile(drift, 99)),
-                f"late_share.{scenario}{name}": float(late),
-            }
+            figures |= told(scenario, scores)
+            spent.append(scores["planner + shorter"].milliseconds)
+            for name, runs in clocks.items():
+                drift = np.concatenate([each.drift for each in runs])
+                j, late = np.mean([each.j for each in runs]), np.mean([each.late for each in runs])
+                print(
+                    f"  clock, D {DELAY:.0f}{name:8s} J {j:.2f}  EVS sd {drift.std():.2f}  p99 D + "
+                    f"{np.percentile(drift, 99):.2f}  late {100 * late:.2f} %",
+                    flush=True,
+                )
+                figures |= {
+                    f"j_clock.{scenario}{name}": float(j),
+                    f"ear_voice_sd_s.{scenario}{name}": float(drift.std()),
+                    f"ear_voice_p99_s.{scenario}{name}": DELAY + float(np.percentile(drift, 99)),
+                    f"late_share.{scenario}{name}": float(late),
+                }
     figures["decision_ms"] = float(np.mean(spent))
     return figures
 
@@ -274,6 +295,8 @@ def told(scenario: str, scores: dict[str, Score]) -> dict[str, float]:
     for name, score in scores.items():
         best = scores["optimum + shorter" if "shorter" in name else "optimum"].j
         print(f"{name:24s} {score.row(best)}", flush=True)
+    for name in ("planner", "planner + shorter") if len(scores["planner"].hours) > 1 else ():
+        print(f"  {name}: {scores[name].intervals(scores[name.replace('planner', 'optimum')].j)}", flush=True)
     for mine, theirs in RIVALS:
         low, high = bootstrap(scores[theirs].j, scores[mine].j)
         ratio = scores[theirs].j.mean() / scores[mine].j.mean()
@@ -285,13 +308,11 @@ def told(scenario: str, scores: dict[str, Score]) -> dict[str, float]:
 
 
 def _figures(name: str, mine: Score, rule: Array, best: Array) -> dict[str, float]:
-    low, high = bootstrap(rule, mine.j)
-    return {
+    figures = {
         f"j.{name}": float(mine.j.mean()),
+        f"j_optimum.{name}": float(best.mean()),
         f"regret.{name}": regret(mine.j, best),
         f"gain_vs_affine.{name}": float(rule.mean() / mine.j.mean()),
-        f"gain_low.{name}": low,
-        f"gain_high.{name}": high,
         f"over_1_15.{name}": mine.above(1.15),
         f"over_1_3.{name}": mine.above(1.3),
         f"drops.{name}": mine.drops,
@@ -299,6 +320,12 @@ def _figures(name: str, mine: Score, rule: Array, best: Array) -> dict[str, floa
         f"drift_p95_s.{name}": float(np.percentile(mine.drift, 95)),
         f"shortened.{name}": mine.shortened(),
     }
+    if len(best) > 1:
+        low, high = bootstrap(rule, mine.j)
+        least, most = bootstrap(mine.j, best)
+        figures |= {f"gain_low.{name}": low, f"gain_high.{name}": high}
+        figures |= {f"regret_low.{name}": least - 1, f"regret_high.{name}": most - 1}
+    return figures
 
 
 def priors() -> None:

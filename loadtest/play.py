@@ -250,20 +250,22 @@ def complain(notes: Notes) -> None:
     """Print what hls.js met; most of it heals."""
     for (details, fatal), count in Counter((error["details"], error["fatal"]) for error in notes.errors).items():
         print(f"hls.js: {count} x {details}{', fatal' if fatal else ''}")
+    holes = [sample for sample in settled(notes) if sample["torn"]]
+    for sample in holes[:: max(1, len(holes) // 3)]:
+        print(f"a hole in the buffer, at {sample['time']:.2f} s: {sample['torn']}")
 
 
 def judge(notes: Notes, clock: BurntClock | None) -> dict[str, float]:
     """Errors, stalls, rate and distance from live."""
     samples = notes.samples
-    # While a sound is exchanged, what was there of the old one and what has come of the new one are two.
-    settled = [s for s in samples if not any(0 <= s["clock"] - at < SETTLING for at, _ in notes.switches)]
     figures: dict[str, float] = {
         "fatal_errors": sum(error["fatal"] for error in notes.errors),
         "errors": len(notes.errors),
         "stalls": len(stalls(samples)),
         "stalled_s": sum(stalls(samples)),
         "rate_mean": (samples[-1]["time"] - samples[0]["time"]) / (samples[-1]["clock"] - samples[0]["clock"]),
-        "buffer_ranges": max((sample["ranges"] for sample in settled), default=0),
+        "buffer_ranges": max((sample["ranges"] for sample in settled(notes)), default=0),
+        "buffer_hole_s": max((hole(sample) for sample in settled(notes)), default=0.0),
         "cushion_min_s": min(sample["cushion"] for sample in samples),
         "frames_dropped": samples[-1]["dropped"],
         "frames": samples[-1]["frames"],
@@ -284,6 +286,17 @@ def judge(notes: Notes, clock: BurntClock | None) -> dict[str, float]:
     if waits and len(waits) == len(notes.switches):
         figures["switch_s"] = max(waits)
     return figures
+
+
+def settled(notes: Notes) -> list[Sample]:
+    """All but those taken while a sound was exchanged, when what is left of the old and has come of the new are two."""
+    return [s for s in notes.samples if not any(0 <= s["clock"] - at < SETTLING for at, _ in notes.switches)]
+
+
+def hole(sample: Sample) -> float:
+    """Seconds of the widest hole in the buffer."""
+    ranges = sample["torn"]["both"] if sample["torn"] else []
+    return max((float(after[0] - before[1]) for before, after in pairwise(ranges)), default=0.0)
 
 
 def stalls(samples: Sequence[Sample]) -> list[float]:

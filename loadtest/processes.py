@@ -22,6 +22,8 @@ from shared.bus.scripts import Scripts
 
 ALL_IN_ONE: Mapping[str, Sequence[str]] = {"services": SERVICES}
 EACH_ALONE: Mapping[str, Sequence[str]] = {name: (name,) for name in SERVICES}
+STORING = ("INGEST", "DOWNLOADER", "FACES", "TRANSLATOR", "TTS", "SENDER")
+"""Services with a store."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ async def mesh(
     own = None if "REDIS_URL" in os.environ else RedisServer()
     url = own.url if own else os.environ["REDIS_URL"]
     store = "memory://" if len(layout) == 1 else f"file://{folder}/store"
-    stores = {f"{name}_STORE": store for name in ("DOWNLOADER", "FACES", "TTS", "SENDER")}
+    stores = {f"{name}_STORE": store for name in STORING}
     found = Processes(url, {**stores, **(environment or {})}, folder / "log")
     redis = connect(url)
     try:

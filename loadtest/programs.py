@@ -1,4 +1,4 @@
-"""What other programs make of a presentation: ffprobe and ffmpeg run by run, mpv or VLC the whole as a viewer would.
+"""What other programs make of a presentation: ffprobe and ffmpeg run by run, mpv or VLC as a viewer would.
 
 FFmpeg's own HLS demuxer reads the first init segment alone, so that it gets each run between two discontinuities as one
 file; players that are built on it show a broken picture behind a change of resolution.
@@ -31,6 +31,8 @@ class Verdict(NamedTuple):
     subject: str
     problem: str
     """Empty for none."""
+    seconds: float | None = None
+    """How much a player has played, where it says so."""
 
 
 def verdicts(presentation: Presentation) -> Iterator[Verdict]:
@@ -82,30 +84,49 @@ def decoded(path: Path) -> str:
     return found.stderr.strip()[:200] or (f"exit status {found.returncode}" if found.returncode else "")
 
 
-def played(uri: str, seconds: float) -> Verdict | None:
-    """What mpv, or else VLC, makes of the whole without a screen and a loudspeaker; None where neither is installed."""
+def player() -> str:
+    """The player that is installed here and runs for this user, mpv or vlc; empty for none."""
     if shutil.which("mpv"):
-        quiet = ["--no-config", "--vo=null", "--ao=null", "--msg-level=all=error,statusline=status"]
-        shown = ["--term-status-msg=at ${=time-pos}", f"--length={seconds:g}", uri]
-        found = program(["mpv", *quiet, *shown], seconds)
-        said = found.stdout + found.stderr
-        times = [float(time) for time in re.findall(r"at (-?[\d.]+)", said)]
-        gone = max(times) - min(times) if times else 0.0
-        complaints = [line for line in said.splitlines() if line.startswith("[")]
-        problem = complaints[0][:200] if complaints else ""
-        if found.returncode:
-            problem = problem or f"exit status {found.returncode}"
-        elif gone < PLAYED * seconds:
-            problem = problem or f"{gone:.1f} s played of {seconds:g} s"
-        return Verdict("mpv", "the whole", problem)
-    if shutil.which("cvlc"):
-        if not os.getuid():
-            return Verdict("vlc", "the whole", "not played: VLC does not run as root")
-        silent = ["--intf", "dummy", "--vout", "dummy", "--aout", "dummy", "--play-and-exit", f"--run-time={seconds:g}"]
-        found = program(["cvlc", *silent, uri, "vlc://quit"], seconds)
-        bad = [line for line in found.stderr.splitlines() if " error: " in line]
-        return Verdict("vlc", "the whole", bad[0][:200] if bad else "" if not found.returncode else "it failed")
-    return None
+        return "mpv"
+    # VLC refuses to run as root.
+    return "vlc" if shutil.which("cvlc") and os.getuid() else ""
+
+
+def playing(presentation: Presentation, seconds: float) -> Iterator[Verdict]:
+    """What the player makes of every sound with its picture, without a screen and a loudspeaker; none without one.
+
+    Subtitles are not played: libavformat, on which mpv and VLC are built, leaves them out of HLS.
+    """
+    plays = {"mpv": mpv, "vlc": vlc}.get(player()) if seconds else None
+    sounds = [rendition.name for rendition in presentation.renditions.values() if rendition.kind == "audio"]
+    for track, name in enumerate(sounds or ["the whole"]):
+        if plays:
+            yield plays(presentation.uri, name, track, seconds)
+
+
+def mpv(uri: str, name: str, track: int, seconds: float) -> Verdict:
+    """mpv counts tracks from 1 and says where it is."""
+    quiet = ["--no-config", "--vo=null", "--ao=null", "--msg-level=all=error,statusline=status"]
+    shown = [f"--aid={track + 1}", "--term-status-msg=at ${=time-pos} hears ${=aid}", f"--length={seconds:g}", uri]
+    found = program(["mpv", *quiet, *shown], seconds)
+    said = found.stdout + found.stderr
+    times = [float(time) for time in re.findall(rf"at (-?[\d.]+) hears {track + 1}\b", said)]
+    gone = max(times) - min(times) if times else 0.0
+    complaints = [line for line in said.splitlines() if line.startswith("[")]
+    problem = complaints[0][:200] if complaints else ""
+    if found.returncode:
+        problem = problem or f"exit status {found.returncode}"
+    elif gone < PLAYED * seconds:
+        problem = problem or f"{gone:.1f} s played of {seconds:g} s"
+    return Verdict("mpv", name, problem, gone)
+
+
+def vlc(uri: str, name: str, track: int, seconds: float) -> Verdict:
+    """VLC counts tracks from 0 and does not say how far it came."""
+    silent = ["--intf", "dummy", "--vout", "dummy", "--aout", "dummy", f"--audio-track={track}"]
+    found = program(["cvlc", *silent, "--play-and-exit", f"--run-time={seconds:g}", uri, "vlc://quit"], seconds)
+    bad = [line for line in found.stderr.splitlines() if " error: " in line]
+    return Verdict("vlc", name, bad[0][:200] if bad else f"exit status {found.returncode}" if found.returncode else "")
 
 
 def program(command: Sequence[str], seconds: float = 0.0) -> "subprocess.CompletedProcess[str]":

@@ -1,20 +1,27 @@
 """A redis-server of our own: it can be killed and can lose the last bytes of its log, as in a power cut."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+PORTS = range(15_000, 32_000)
+"""Below those that the system gives to outgoing connections, which could take one before its server has started."""
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on loopback that nobody listens on. Raises RuntimeError where there is none."""
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free on loopback")
 
 
 class RedisServer:

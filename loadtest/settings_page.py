@@ -25,8 +25,9 @@ written by `python -m loadtest.settings_page`.
 ## The process
 
 `python -m services` runs everything in one process, `python -m services asr translator` these stages. All processes of
-a mesh share `REDIS_URL`; with more than one, `DOWNLOADER_STORE`, `TTS_STORE` and `SENDER_STORE` must name the same
-place (`file:///folder` or `s3://bucket/prefix`), since `memory://` is seen by one process only.
+a mesh share `REDIS_URL`; with more than one, every `..._STORE` must name the same place (`file:///folder` or
+`s3://bucket/prefix`), since `memory://` is seen by one process only. A file of the folder `SECRETS_DIR` stands in
+for the variable of its name, where that is not set.
 """
 AFTER = """
 ## The demo and the tests

@@ -218,4 +218,6 @@ def main(argv: Sequence[str]) -> int:
         options.hours, options.speed = options.minutes / 60, 1.0
     figures = asyncio.run(virtual(options) if options.virtual else soak(options))
     tell("soak", figures, options)
-    return 0
+    if late := figures.get("delay_s.last", 0.0) > options.delay + 2 * SEGMENT + options.speed:
+        print("the machine did not keep up, so the slopes say nothing: take a lower --speed or fewer --streams")
+    return int(late or figures.get("holes", 0.0) > 0)

@@ -26,6 +26,7 @@ from loadtest.fleet import FOLLOWED, SERVICES, SINGLE, STAGES, Fleet, Load, Read
 from loadtest.published import Listed, delays, holes, late_until
 from loadtest.report import parser, show, tell
 from shared.messages import Clip, Dropped
+from shared.status import spread
 
 SETTLED = 6.0
 """Seconds behind a stream's first segment from which on it is in step."""
@@ -187,6 +188,13 @@ def told(step: Step, load: Load, base: Step | None) -> dict[str, float]:
     return found
 
 
+def drifts(stream: Stream) -> tuple[float, ...]:
+    """Clip start minus utterance start of all clips so far, seconds."""
+    said = stream.figures.utterances
+    known = [clip for clip in stream.figures.clips.values() if clip.utterance in said]
+    return tuple(clip.start - said[clip.utterance].start for clip in known)
+
+
 async def compared(mesh: Fleet, step: Step) -> dict[str, float]:
     """What the dashboard says of the same time, beside what was measured."""
     feeds = await mesh.dashboard()
@@ -199,19 +207,29 @@ async def compared(mesh: Fleet, step: Step) -> dict[str, float]:
     ]
     statuses = [feed["status"] for feed in feeds.values() if "status" in feed]
     rows: list[tuple[str, float, float]] = []
-    if samples and "delay_mean_s" in step.figures:
-        rows.append(("delay_mean_s", step.figures["delay_mean_s"], fmean(samples)))
-    spans = [status["ear_voice"]["mean"] for status in statuses if status.get("ear_voice")]
-    mine = [stream.figures.summary().get("ear_voice_mean_s") for stream in mesh.streams]
-    if spans and (known := [each for each in mine if each is not None]):
-        rows.append(("ear_voice_mean_s", fmean(known), fmean(spans)))
-    rows.append(("utterances", step.figures["utterances"], float(sum(each["utterances"] for each in statuses))))
+    seen = [each.delay for listed in mesh.listed(start, end).values() for each in listed]
+    for name, of in (("mean", np.mean), ("p50", np.median), ("p95", lambda each: np.percentile(each, 95))):
+        if samples and seen:
+            rows.append((f"delay_{name}_s", float(of(seen)), float(of(samples))))
+    # The dashboard's spans are of all clips so far, and so are these.
+    spans = [status["ear_voice"] for status in statuses if status.get("ear_voice")]
+    for stream in mesh.streams:
+        await stream.read(mesh.bus)
+    mine = [spread(drifts(stream)) for stream in mesh.streams]
+    if spans and (known := [each.shifted(mesh.load.delay) for each in mine if each]):
+        for name in ("mean", "p50", "p95"):
+            here, there = fmean(getattr(each, name) for each in known), fmean(each[name] for each in spans)
+            rows.append((f"ear_voice_{name}_s", here, there))
+    told = sum(len(stream.figures.utterances) for stream in mesh.streams)
+    rows.append(("utterances", float(told), float(sum(each["utterances"] for each in statuses))))
     show(
         "the dashboard beside the measure",
         ("figure", "measured", "dashboard", "difference"),
         [(name, here, there, f"{there / here - 1:+.1%}" if here else "") for name, here, there in rows],
     )
-    return {f"dashboard.{name}": there for name, _, there in rows}
+    found = {f"dashboard.{name}": there for name, _, there in rows}
+    found["dashboard.off"] = max((abs(there / here - 1) for _, here, there in rows if here), default=0.0)
+    return found
 
 
 async def largest(mesh: Fleet, options: argparse.Namespace, words: Sequence[str] | None) -> tuple[list[Step], int]:

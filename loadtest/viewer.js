@@ -3,6 +3,7 @@
   const blocks = 24;
   const notes = { samples: [], errors: [], sounds: [], cues: {} };
   const players = [];
+  const sources = [];
   const canvas = document.createElement("canvas");
   const brush = canvas.getContext("2d", { willReadFrequently: true });
   let real;
@@ -23,6 +24,28 @@
       };
     },
   });
+
+  const add = MediaSource.prototype.addSourceBuffer;
+  MediaSource.prototype.addSourceBuffer = function (type) {
+    const source = add.call(this, type);
+    sources.push([type.split("/")[0], source]);
+    return source;
+  };
+
+  const pairs = buffered => Array.from(buffered, (_, range) => [buffered.start(range), buffered.end(range)]);
+
+  /** What is there of picture and sound, each by itself, while the two together have a hole; else nothing. */
+  function torn(video) {
+    if (video.buffered.length < 2) return null;
+    const open = sources.flatMap(([kind, source]) => {
+      try {
+        return [[kind, pairs(source.buffered)]];
+      } catch {
+        return []; // removed from its media source
+      }
+    });
+    return { both: pairs(video.buffered), ...Object.fromEntries(open) };
+  }
 
   /** The number burnt into the top of the picture; null where there is none to read. */
   function picture(video) {
@@ -74,6 +97,7 @@
       sound: heard(time),
       chosen: hls.audioTrack,
       ranges: video.buffered.length,
+      torn: torn(video),
       cushion: cushion(video.buffered, time),
       dropped: quality.droppedVideoFrames,
       frames: quality.totalVideoFrames,

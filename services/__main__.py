@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -15,6 +16,7 @@ from shared.bus.address import connect
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.errors import Misfit
 from shared.bus.scripts import Scripts
+from shared.settings import add_secrets
 
 
 def build(names: Iterable[str]) -> list[Service]:
@@ -27,6 +29,11 @@ def build(names: Iterable[str]) -> list[Service]:
 
 
 def main(words: Sequence[str]) -> int:
+    try:
+        add_secrets(os.environ)
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     if words[:1] == ["dead-letters"]:
         return asyncio.run(dead_letters(words[1:]))
     if words[:1] == ["clip"]:
@@ -40,7 +47,7 @@ def main(words: Sequence[str]) -> int:
         parser.error(f"no service is called {', '.join(unknown)}; there are {', '.join(SERVICES)}")
     try:
         uvloop.run(run(MESH, build(names), Settings()))
-    except (OSError, ImportError, Misfit) as error:
+    except (OSError, ImportError, MemoryError, Misfit) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -6,6 +6,7 @@ What is there is not fetched again, whoever put it there, so a machine without a
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shared.memory import GIGABYTE, room
+from shared.memory import machine as main_memory
 
+HUB = "https://huggingface.co"
+NOISE = re.compile(r"^(Got: \w+: )?(\[Errno -?\d+\] )?")
 RESERVE = 2.0
 """Gigabytes that stay free for the work itself."""
 FILE = "neural.env"
@@ -133,6 +138,12 @@ MODELS = (
 """Each stage's best first, its embedded engine last. Nothing here forbids commercial use."""
 
 
+MISSING = """
+These models are missing. Call this again with a network (HF_ENDPOINT names a mirror of the hub, HTTPS_PROXY a proxy),
+or put these folders there yourself. The embedded engines need none of them.
+"""
+
+
 class Unreachable(Exception):
     """A model cannot be fetched; the text says why in one line."""
 
@@ -155,13 +166,8 @@ def machine(device: str) -> Machine:
         return Machine("cuda", free / GIGABYTE, os.cpu_count() or 1)
     if device.startswith("cuda"):
         raise ValueError("no NVIDIA GPU answers here (nvidia-smi): install its driver, or take --device cpu")
-    return Machine("cpu", memory(Path("/proc/meminfo").read_text()) / GIGABYTE, os.cpu_count() or 1)
-
-
-def memory(text: str) -> float:
-    """Bytes that are available, by /proc/meminfo."""
-    rows = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return float(rows["MemAvailable"].split()[0]) * 1024
+    told = main_memory()
+    return Machine("cpu", told.free / GIGABYTE if told else 0.0, os.cpu_count() or 1)
 
 
 def choose(models: Sequence[Model], host: Machine, languages: Sequence[str]) -> list[Model]:
@@ -228,7 +234,7 @@ def _repository(model: Model, folder: Path) -> None:
     except hub.errors.OfflineModeIsEnabled as error:
         raise Unreachable("HF_HUB_OFFLINE is set") from error
     except (OSError, RuntimeError, ValueError) as error:
-        raise Unreachable(first_line(error)) from error
+        raise unreachable(os.environ.get("HF_ENDPOINT") or HUB, error) from error
 
 
 def _archive(address: str, folder: Path, say: Callable[[str], Any]) -> None:
@@ -251,7 +257,7 @@ def _archive(address: str, folder: Path, say: Callable[[str], Any]) -> None:
                 with archive.open(entry) as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
     except (OSError, zipfile.BadZipFile) as error:
-        raise Unreachable(first_line(error)) from error
+        raise unreachable(address, error) from error
     finally:
         packed.unlink(missing_ok=True)
 
@@ -283,6 +289,12 @@ def _convert(folder: Path) -> None:
     for path in made.iterdir():
         path.replace(folder / path.name)
     made.rmdir()
+
+
+def unreachable(address: str, error: Exception) -> Unreachable:
+    """Which host did not give it, and why: the words of the system without what libraries put around them."""
+    reason = str(getattr(error, "reason", "")) or first_line(error)
+    return Unreachable(f"{urlsplit(address).netloc}: {NOISE.sub('', reason)}")
 
 
 def first_line(error: Exception) -> str:
@@ -358,7 +370,7 @@ def main(words: Sequence[str]) -> int:
             say(f"  not to be had: {first_line(error)}")
             missing.append(model)
     if missing:
-        say("\nThese models are missing. Call this again with a network, or put them there yourself:")
+        say(MISSING)
         say("\n".join(by_hand(model, root) for model in missing))
         return 1
     root.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,11 +13,15 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared import tracing
+from shared import memory, tracing
 from shared.bus import Connection, Mesh, Service
 from shared.bus.metrics import process_metrics
+from shared.context import Offer
 
 log = logging.getLogger(__name__)
+
+LOOK = 10.0
+"""Seconds between two looks at the memory that is left."""
 
 
 class Settings(BaseSettings):
@@ -88,7 +93,7 @@ async def running(mesh: Mesh, services: Sequence[Service], settings: Settings) -
     server = Server(config)
     await connection.start()
     traces = tracing.start(settings.trace, connection.stages) if settings.trace else None
-    serving = asyncio.create_task(_serve(server))
+    serving, watching = asyncio.create_task(_serve(server)), asyncio.create_task(_watch(services))
     try:
         while not server.started and not serving.done():
             await asyncio.sleep(0.02)
@@ -97,7 +102,8 @@ async def running(mesh: Mesh, services: Sequence[Service], settings: Settings) -
         yield connection
     finally:
         server.should_exit = True
-        await asyncio.gather(serving, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(serving, watching, return_exceptions=True)
         await connection.stop()
         if traces:
             await asyncio.to_thread(traces.shutdown)
@@ -108,6 +114,20 @@ async def _serve(server: Server) -> None:
         await server.serve()
     except SystemExit as error:  # how uvicorn says that it could not bind
         raise OSError(f"cannot listen on {server.config.host}:{server.config.port}: is the port taken?") from error
+
+
+async def _watch(services: Sequence[Service]) -> None:
+    """Say in the offers of this process whether its stages have memory for another stream."""
+    used, before = memory.devices(os.environ), ""
+    while True:
+        why = await asyncio.to_thread(memory.shortage, used)
+        if why != before:
+            log.warning("memory is short" if why else "memory suffices", extra={"why": why})
+        for service in services:
+            if service.is_stage:
+                service.offer((service.offered or Offer()).model_copy(update={"full": why}))
+        before = why
+        await asyncio.sleep(LOOK)
 
 
 async def run(mesh: Mesh, services: Sequence[Service], settings: Settings) -> None:

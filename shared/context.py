@@ -151,3 +151,5 @@ class Offer(BaseModel):
     """From and to (translator)."""
     voices: tuple[Voice, ...] = ()
     """(tts)"""
+    full: str = ""
+    """Why this replica has no memory for another stream, in words; none: it has."""

@@ -26,7 +26,7 @@ V = TypeVar("V")
 
 TICKS = 90_000
 REMEMBERED = 512
-"""Drifts kept per language, and utterances that still wait for their clips."""
+"""Delays kept, drifts kept per language, and utterances that still wait for their clips."""
 SPEAKERS = 64
 PATHS = 12
 """Utterances whose way through the stages is kept."""
@@ -157,6 +157,8 @@ class Status(Figure):
     """Media time before which everything is published, seconds."""
     published: float | None = None
     """Seconds from the capture of the end of the last segment to its publication; None before the first."""
+    delays: tuple[float, ...] = ()
+    """The same of the last segments, seconds."""
     live: bool = False
     segments: int = 0
     """Sealed ones."""
@@ -187,6 +189,11 @@ class Status(Figure):
         if self.live:
             return self.published
         return round(self.head - self.seal, 3) if self.segments else None
+
+    @property
+    def delayed(self) -> Spread | None:
+        """Delay of the last segments, seconds; None for a file."""
+        return spread(self.delays) if self.live else None
 
     @property
     def drift(self) -> Spread | None:
@@ -228,15 +235,18 @@ class Status(Figure):
 
     def view(self) -> dict[str, object]:
         """Returns the status as JSON values, derived figures included, for people's eyes."""
-        plain = self.model_dump(mode="json", exclude={"starts": True, "dubs": {"__all__": {"drifts"}}, "stages": True})
+        plain = self.model_dump(
+            mode="json", exclude={"starts": True, "delays": True, "dubs": {"__all__": {"drifts"}}, "stages": True}
+        )
         dubs = {
             name: {**values, "drift": dub.drift.model_dump() if dub.drift else None}
             for (name, dub), values in zip(self.dubs.items(), plain["dubs"].values(), strict=True)
         }
         stages = [{**stage.model_dump(), "name": name, "lag": self.lag(name)} for name, stage in self.stages.items()]
-        drift, ear_voice = self.drift, self.ear_voice
+        delayed, drift, ear_voice = self.delayed, self.drift, self.ear_voice
         return plain | {
             "delay": self.delay,
+            "delayed": delayed.model_dump() if delayed else None,
             "dubs": dubs,
             "stages": stages,
             "drift": drift.model_dump() if drift else None,
@@ -261,7 +271,8 @@ class Status(Figure):
                 seal = max(self.seal, (start + duration) / TICKS)
                 published = round(event.at - message.date - duration / TICKS, 3)
                 counts = {"segments": self.segments + 1, "slates": self.slates + slate}
-                return self.but(seal=seal, published=published, **counts)
+                delays = (*self.delays, published)[-REMEMBERED:]
+                return self.but(seal=seal, published=published, delays=delays, **counts)
             case Utterance() as utterance if utterance.speaker is not None or event.stage == "speaker":
                 return self._said(utterance)
             case Translation() as translation:

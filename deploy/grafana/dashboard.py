@@ -1,12 +1,17 @@
 """python -m deploy.grafana.dashboard: writes dashboards/dragoman.json, the whole mesh on one page of Grafana."""
 
-import json
 from pathlib import Path
-from typing import Any
+
+from grafana_foundation_sdk.builders import common, prometheus, timeseries
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement, SortOrder, TooltipDisplayMode
+from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef
 
 FILE = Path(__file__).parent / "dashboards" / "dragoman.json"
-SOURCE = {"type": "prometheus", "uid": "prometheus"}
-WIDTH, HEIGHT, PER_ROW = 8, 8, 3
+SOURCE = DataSourceRef(type_val="prometheus", uid="prometheus")
+WIDTH, HEIGHT = 8, 8
+"""Of a panel in Grafana's grid, which is 24 columns wide."""
 
 PANELS = (
     (
@@ -74,42 +79,50 @@ PANELS = (
 """Title, query, legend, unit, what it says."""
 
 
-def panel(number: int, title: str, query: str, legend: str, unit: str, text: str) -> dict[str, Any]:
-    """One time series at its place in a grid of three columns."""
-    row, column = divmod(number, PER_ROW)
-    return {
-        "id": number + 1,
-        "type": "timeseries",
-        "title": title,
-        "description": text,
-        "datasource": SOURCE,
-        "gridPos": {"x": column * WIDTH, "y": row * HEIGHT, "w": WIDTH, "h": HEIGHT},
-        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
-        "options": {"tooltip": {"mode": "multi", "sort": "desc"}, "legend": {"displayMode": "list"}},
-        "targets": [{"refId": "A", "datasource": SOURCE, "expr": query, "legendFormat": legend}],
-    }
+def panel(number: int, title: str, query: str, legend: str, unit: str, text: str) -> timeseries.Panel:
+    """One time series."""
+    return (
+        timeseries.Panel()
+        .id(number)
+        .title(title)
+        .description(text)
+        .datasource(SOURCE)
+        .height(HEIGHT)
+        .span(WIDTH)
+        .unit(unit)
+        .min(0)
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(LegendDisplayMode.LIST)
+            .placement(LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+        .with_target(prometheus.Dataquery().ref_id("A").expr(query).legend_format(legend))
+    )
 
 
-def dashboard() -> dict[str, Any]:
+def dashboard() -> Dashboard:
     """The page as Grafana imports it."""
-    return {
-        "uid": "dragoman",
-        "title": "Dragoman",
-        "tags": ["dragoman"],
-        "schemaVersion": 39,
-        "version": 1,
-        "refresh": "5s",
-        "time": {"from": "now-15m", "to": "now"},
-        "timezone": "browser",
-        "panels": [panel(number, *fields) for number, fields in enumerate(PANELS)],
-    }
+    page = (
+        Dashboard("Dragoman")
+        .uid("dragoman")
+        .tags(["dragoman"])
+        .refresh("5s")
+        .time("now-15m", "now")
+        .timezone("browser")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .readonly()
+    )
+    for number, fields in enumerate(PANELS, 1):
+        page.with_panel(panel(number, *fields))
+    return page
 
 
 def text() -> str:
     """What the file holds."""
-    return json.dumps(dashboard(), indent=1) + "\n"
+    return JSONEncoder(sort_keys=True, indent=1).encode(dashboard().build()) + "\n"
 
 
 if __name__ == "__main__":
-    FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(text())

@@ -16,7 +16,7 @@ LOST = 1.6
 """Seconds after which a face that is not found again is gone."""
 CLEAR = 0.4
 """Clearness at which a face is believed at once; others have to be found twice."""
-BETTER = 1.4
+BETTER = 2.0
 """How much clearer than before a face must be to be embedded again."""
 DRIFT = 0.1
 """Distance beyond `same` at which a face that was followed is somebody else after all."""

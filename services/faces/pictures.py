@@ -81,4 +81,6 @@ def _frames(body: bytes) -> Iterator[av.VideoFrame]:
 
 def _grey(frame: av.VideoFrame, longer: int) -> Grey:
     width, height = fitted(frame.width, frame.height, longer, larger=True)
-    return frame.to_ndarray(format="gray", width=width, height=height).astype(np.uint8, copy=False)
+    # Half the price of the default, and as clear to a detector.
+    grey = frame.to_ndarray(format="gray", width=width, height=height, interpolation="AREA")
+    return grey.astype(np.uint8, copy=False)

@@ -42,8 +42,8 @@ class Settings(BaseSettings):
     store: str = "memory://"
     """Where objects live: memory://, file:///folder, s3://bucket/prefix."""
     engine: str = "hog"
-    """What finds and embeds faces. Embeddings are biometric data: they live in the stream's state, die with it, and
-    are neither stored elsewhere nor logged."""
+    """What finds and embeds faces: hog (dlib) or yunet (OpenCV). Embeddings are biometric data: they live in the
+    stream's state, die with it, and are neither stored elsewhere nor logged."""
     models: Path = Path("models")
     """Folder with the engine's weights."""
     longer: int = 640
@@ -69,7 +69,8 @@ class FacesState(State):
 def create(settings: Settings | None = None, load: Callable[[str, Path], Engine] = engines.load) -> Service:
     """Build the service; the engine is loaded with the first stream that wants it."""
     settings = settings or Settings()
-    service = Service("faces", Limits(slots=settings.slots))
+    # A service that few streams ask for says less often that it is alive, and nobody waits for its turns.
+    service = Service("faces", Limits(slots=settings.slots, idle_ms=6000))
     store, loaded, loading = open_store(settings.store), list[Engine](), asyncio.Lock()
 
     async def engine() -> Engine:

@@ -1,21 +1,15 @@
 """The HTTP API under /v1."""
 
-import math
-import re
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.types import Message as Received
 
 from services.ingest import served, streams
 from services.ingest.bodies import (
     LanguageList,
     LinkRequest,
-    Links,
     LinkView,
     Pair,
     StreamDetail,
@@ -25,15 +19,18 @@ from services.ingest.bodies import (
     StreamView,
     UsageView,
 )
+from services.ingest.chronicle import Chronicler
 from services.ingest.door import Bus, Door
-from services.ingest.feed import follow
-from services.ingest.keys import Key, Keys, bearer
+from services.ingest.feed import after, follow
+from services.ingest.keys import Keys
 from services.ingest.limits import Rate
-from services.ingest.problems import HEADERS, MEDIA_TYPE, Problem, ProblemDocument
+from services.ingest.problems import Problem
+from services.ingest.routes import REFUSED, caller, documented, limited
 from services.ingest.served import lookup
 from services.ingest.transcript import MEDIA_TYPES, Format, Transcript, transcript, written
 from services.ingest.usage import Usage
-from shared.context import Event, Record
+from services.ingest.views import owned
+from shared.context import Record
 from shared.links import Gate
 from shared.status import Status
 
@@ -63,67 +60,6 @@ class Statuses:
         return status.under(record)
 
 
-def limited(most: int) -> type[APIRoute]:
-    """Returns a kind of route that reads at most `most` bytes of a request's body."""
-
-    class Limited(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def counted(request: Request) -> Response:
-                size = 0
-
-                async def receive() -> Received:
-                    nonlocal size
-                    message = await request.receive()
-                    size += len(message.get("body", b""))
-                    if size > most:
-                        raise Problem(413, "too-large", f"Send at most {most} bytes: fewer terms, or shorter ones.")
-                    return message
-
-                response = await handle(Request(request.scope, receive))
-                response.headers.update(HEADERS)
-                return response
-
-            return counted
-
-    return Limited
-
-
-LIMITED = limited(0)
-"""Of routes that take no body."""
-
-
-def after(last_event_id: str) -> str:
-    """Returns the id behind which a feed goes on; what is no id of an event means the start."""
-    return last_event_id if re.fullmatch(r"\d{1,15}(-\d{1,15})?", last_event_id) else "0"
-
-
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Returns the error answers of an endpoint for the OpenAPI document."""
-    schema = {"schema": ProblemDocument.model_json_schema()}
-    return {status: {"description": "Problem", "content": {MEDIA_TYPE: schema}} for status in statuses}
-
-
-def links(stream: str) -> Links:
-    """Returns where a stream is seen, heard and followed."""
-    return Links(
-        playlist=f"/hls/{stream}/master.m3u8",
-        watch=f"/watch/{stream}",
-        dashboard=f"/dashboard?stream={stream}",
-        events=f"/v1/streams/{stream}/events",
-        transcript=f"/v1/streams/{stream}/transcript",
-    )
-
-
-async def told(bus: Bus, stream: str) -> list[Event]:
-    """Returns all events of a stream that are still kept, about the last 4,000."""
-    found: list[Event] = []
-    while events := await bus.events(stream, found[-1].id if found else "0"):
-        found += events
-    return found
-
-
 def spoken_in(record: Record, language: str) -> str:
     """Returns a language of a stream, "" for the one that is spoken; raises Problem for one that it does not have."""
     known = (record.source_language, *record.languages)
@@ -134,75 +70,27 @@ def spoken_in(record: Record, language: str) -> str:
     return found
 
 
-def behind_live(record: Record) -> float:
-    """Returns the seconds that a viewer is behind the live head: the delay and a player's buffer of three segments."""
-    return record.delay + 3 * record.segment
-
-
-def view(record: Record) -> StreamView:
-    """Returns a record as callers see it."""
-    return StreamView(
-        id=record.stream,
-        url=record.url,
-        state=record.state,
-        reason=record.reason,
-        live=record.live,
-        title=record.title,
-        source_language=record.source_language,
-        languages=list(record.languages),
-        subtitled=list(record.subtitled),
-        subtitles_only=record.subtitles_only,
-        profile=record.profile,
-        delay=record.delay,
-        next_delay=record.next_delay,
-        behind_live=behind_live(record),
-        longest=record.longest,
-        glossary=list(record.glossary),
-        speakers=record.casting,
-        merged=record.merged,
-        ducking=record.ducking,
-        record=record.record,
-        ads=record.ads,
-        on_demand=record.on_demand,
-        faces=record.faces,
-        listen=record.listen,
-        warnings=list(record.warnings),
-        created_at=record.created_at,
-        ended_at=record.ended_at or None,
-        links=links(record.stream),
-    )
-
-
 def router(
-    door: Door, bus: Callable[[], Bus], keys: Keys | None, largest: int, rate: Rate, usage: Usage, gate: Gate
+    door: Door,
+    bus: Callable[[], Bus],
+    keys: Keys | None,
+    largest: int,
+    rate: Rate,
+    usage: Usage,
+    gate: Gate,
+    chronicler: Chronicler,
 ) -> APIRouter:
     """Returns the API; without `keys` everybody may call, and `largest` is the most bytes of a request's body."""
 
-    async def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
-        key = Key("") if keys is None else keys.find(bearer(authorization))
-        if key is None:
-            advice = 'Send a header "Authorization: Bearer KEY" with a key that the operator of this server gave you.'
-            raise Problem(401, "key-needed", advice, headers={"WWW-Authenticate": "Bearer"})
-        if not key.may(request.method):
-            advice = "This key may look at streams, not start, change or end them. Use a key that may write."
-            raise Problem(403, "key-only-reads", advice)
-        if wait := rate.wait(key.hashed.hex(), time.monotonic()):
-            advice = (
-                f"This key may ask {rate.a_minute:.0f} times a minute. Ask again in {math.ceil(wait)} s, less often."
-            )
-            raise Problem(429, "too-many-requests", advice, headers={"Retry-After": str(math.ceil(wait))})
-        usage.requests.labels(key.tenant).inc()
-        return key.tenant
-
-    Tenant = Annotated[str, Depends(caller)]
+    Tenant = Annotated[str, Depends(caller(keys, rate, usage))]
     Stream = Annotated[str, Path(max_length=64, examples=["5f0c2a9d71be"])]
-    always = documented(401, 403, 429, 500)
+    always = documented(*REFUSED)
     api = APIRouter(prefix="/v1", tags=["streams"], route_class=limited(largest), responses=always)
     statuses = Statuses(bus)
 
     async def detail(record: Record) -> StreamDetail:
         status = (await statuses.of(record)).view()
-        return StreamDetail.model_validate({**view(record).model_dump(), "status": status})
+        return StreamDetail.model_validate({**owned(record).model_dump(), "status": status})
 
     async def begun(starting: Awaitable[tuple[Record, bool]], tenant: str, response: Response) -> StreamView:
         try:
@@ -213,7 +101,7 @@ def router(
         usage.starts.labels(tenant, "new" if new else "joined").inc()
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/v1/streams/{record.stream}"
-        return view(record)
+        return owned(record)
 
     joined: dict[int | str, dict[str, Any]] = {200: {"model": StreamView, "description": "Joined the running stream"}}
 
@@ -228,7 +116,7 @@ def router(
     ) -> StreamList:
         """Lists streams, the newest first."""
         records = await door.all(tenant)
-        return StreamList(streams=[view(record) for record in records if state in (None, record.state)])
+        return StreamList(streams=[owned(record) for record in records if state in (None, record.state)])
 
     @api.get("/streams/{stream}", responses=documented(404, 422))
     async def show_stream(stream: Stream, tenant: Tenant) -> StreamDetail:
@@ -239,7 +127,7 @@ def router(
     @api.patch("/streams/{stream}", responses=documented(404, 409, 413, 422, 503))
     async def change_stream(stream: Stream, patch: StreamPatch, tenant: Tenant) -> StreamView:
         """Changes languages, ducking, glossary and speakers from the next utterance on, the delay in a pause."""
-        return view(await door.change(stream, patch, tenant))
+        return owned(await door.change(stream, patch, tenant))
 
     @api.delete("/streams/{stream}", status_code=204, responses=documented(404, 409, 422))
     async def stop_stream(stream: Stream, tenant: Tenant) -> None:
@@ -295,13 +183,13 @@ def router(
         ] = "",
         form: Annotated[Format, Query(alias="format")] = "json",
     ) -> Response:
-        """Downloads what was said, as far as it is still kept: about the last 4,000 events, some minutes.
+        """Downloads what was said since the stream began.
 
-        `since` (in WebVTT a note) is the media time from which on nothing is missing.
+        `since` (in WebVTT a note) is the media time from which on nothing is missing: 0 unless no ingest was running.
         """
         _, record = await door.find(stream, tenant)
         wanted = spoken_in(record, language)
-        text = written(transcript(record, wanted, await told(bus(), stream)), form)
+        text = written(transcript(record, wanted, await chronicler.read(record.stream)), form)
         name = f'attachment; filename="{record.stream}.{wanted}.{form}"'
         return Response(text, media_type=MEDIA_TYPES[form], headers={"Content-Disposition": name})
 

@@ -14,7 +14,8 @@ LONGEST_LINK = 31 * 86_400
 
 Language = Annotated[str, Field(min_length=2, max_length=35, examples=["es"]), AfterValidator(served.tag)]
 Speaker = Annotated[str, Field(pattern=r"^\d{1,6}$", examples=["2"])]
-Ducking = Annotated[float, Field(ge=-60, le=0)]
+Ducking = Annotated[float, Field(ge=-60, le=0, allow_inf_nan=False)]
+Ramp = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Delay = Annotated[float, Field(ge=SHORTEST_DELAY, le=LONGEST_DELAY, allow_inf_nan=False)]
 Merges = Annotated[dict[Speaker, Speaker], Field(max_length=256), AfterValidator(merged)]
 
@@ -52,6 +53,8 @@ class StreamRequest(Body):
     """Languages to dub into, BCP 47."""
     source_language: Annotated[str, Field(max_length=35), AfterValidator(source)] = "en"
     """Language that is spoken, BCP 47; `auto` where the running engine finds out by itself."""
+    candidates: list[Language] = Field(default=[], max_length=MOST_LANGUAGES, examples=[["en", "es"]])
+    """Languages among which `auto` decides; none: all that are understood and translated. Ignored without `auto`."""
     profile: Profile = "balanced"
     """Delay and utterance length in one word: live 8 s, balanced 12 s, quality 16 s."""
     delay: Delay | None = None
@@ -60,6 +63,12 @@ class StreamRequest(Body):
     """Terms with their translations, or terms to keep as they are."""
     ducking: Ducking = -14.0
     """Level of the original under a voice, dB."""
+    ducking_attack: Ramp = 0.15
+    """Seconds in which the original falls, right before the voice begins."""
+    ducking_release: Ramp = 0.4
+    """Seconds in which it rises behind the voice."""
+    ducking_hold: Ramp = 0.8
+    """Pauses in speech that are shorter stay ducked, seconds."""
     record: bool = False
     """Keep everything, so that the stream stays playable when it is over."""
     ads: Literal["pass", "slate"] = "pass"
@@ -88,7 +97,13 @@ class StreamPatch(Body):
     delay: Delay | None = None
     """Seconds from the live head to what is published, in whole segments; in force from the next pause in speech."""
     ducking: Ducking | None = None
-    """Level of the original under a voice, dB."""
+    """Level of the original under a voice, dB; this and the three times from the next segment on."""
+    ducking_attack: Ramp | None = None
+    """Seconds in which the original falls, right before the voice begins."""
+    ducking_release: Ramp | None = None
+    """Seconds in which it rises behind the voice."""
+    ducking_hold: Ramp | None = None
+    """Pauses in speech that are shorter stay ducked, seconds."""
     subtitles_only: bool | None = None
     """Subtitles and no voice, or voices again."""
     listen: bool | None = None
@@ -137,8 +152,8 @@ class Named(BaseModel):
     name: str
 
 
-class ViewerView(BaseModel):
-    """What a viewer may know of a stream: neither its source nor its settings."""
+class Seen(BaseModel):
+    """What everybody who sees a stream may know of it."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -150,51 +165,47 @@ class ViewerView(BaseModel):
     source_language: str
     languages: list[str]
     subtitled: list[str]
+    """Of the languages, those that get subtitles only, since no voice speaks them or none is wanted."""
     delay: float
+    """Seconds from the live head to what is published: the contract."""
     behind_live: float
-    speakers: dict[str, Named]
+    """Seconds that a viewer is behind the live head: the delay and the player's own buffer of three segments."""
     merged: dict[str, str]
     listen: bool
     faces: bool
     """Whether it is told who is on the picture."""
 
 
-class StreamView(BaseModel):
+class ViewerView(Seen):
+    """What a viewer may know of a stream: neither its source nor its settings."""
+
+    speakers: dict[str, Named]
+
+
+class StreamView(Seen):
     """A stream: its settings, and what became of it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    id: str
     url: str
-    state: Literal["starting", "running", "ended", "failed"]
-    reason: str
-    """Why it failed or ended."""
     live: bool | None
     """None until the source has been looked at."""
-    title: str
-    source_language: str
-    languages: list[str]
-    subtitled: list[str]
-    """Of the languages, those that get subtitles only, since no voice speaks them or none is wanted."""
     subtitles_only: bool
     profile: str
-    delay: float
-    """Seconds from the live head to what is published: the contract."""
     next_delay: float | None
     """A delay that was asked for and comes into force in the next pause in speech."""
-    behind_live: float
-    """Seconds that a viewer is behind the live head: the delay and the player's own buffer of three segments."""
     longest: float
     """Seconds of the longest utterance."""
     glossary: list[Term]
+    candidates: list[str]
+    """Languages among which `auto` decides; empty where the language is declared."""
     speakers: dict[str, Casting]
-    merged: dict[str, str]
     ducking: float
+    """Level of the original under a voice, dB."""
+    ducking_attack: float
+    ducking_release: float
+    ducking_hold: float
     record: bool
     ads: str
     on_demand: bool
-    faces: bool
-    listen: bool
     warnings: list[str]
     created_at: float
     """Epoch seconds."""

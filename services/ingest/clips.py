@@ -14,21 +14,22 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Path as Part
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field, ValidationError
 
-from services.ingest.api import documented
 from services.ingest.bodies import MOST_LANGUAGES, Body, Language
 from services.ingest.door import Guard, url_refused
-from services.ingest.keys import Key, Keys, bearer
-from services.ingest.problems import Problem
+from services.ingest.problems import HEADERS, Problem
+from services.ingest.routes import LIMITED, REFUSED, documented
 
 State = Literal["waiting", "running", "done", "failed"]
 
@@ -38,6 +39,8 @@ LONGEST = 2 * 3600.0
 """Seconds that one clip may take."""
 WAITING = 8
 """Clips that may wait for their turn."""
+JSON_LIMIT = 1 << 16
+"""Bytes of the largest request that names a clip."""
 NAME = re.compile(r"clip\.(mp4|[A-Za-z-]{2,35}\.(srt|vtt))")
 PROGRESS = re.compile(r"(dubbing|drawing) (\d+) %")
 MEDIA = (
@@ -55,17 +58,22 @@ MEDIA = (
 """How files begin that may hold sound and pictures; MP4 says so in its fifth to eighth byte."""
 
 
-class ClipRequest(Body):
-    """A clip that somebody wants dubbed."""
+class ClipWish(Body):
+    """How somebody wants a clip."""
 
-    url: str = Field(default="", max_length=2048, examples=["https://example.com/talk.mp4"])
-    """Where the clip is; left out where it is uploaded."""
     languages: list[Language] = Field(min_length=1, max_length=MOST_LANGUAGES, examples=[["es"]])
     """Languages to dub into, BCP 47."""
     source_language: Language = "en"
     """Language that is spoken, BCP 47."""
     burn: Language | None = None
     """Language of subtitles on the picture; none are drawn without it."""
+
+
+class ClipRequest(ClipWish):
+    """A clip that is fetched."""
+
+    url: str = Field(min_length=1, max_length=2048, examples=["https://example.com/talk.mp4"])
+    """Where the clip is, by http or https."""
 
 
 class ClipView(BaseModel):
@@ -88,13 +96,18 @@ class Clip:
     id: str
     tenant: str
     folder: Path
-    asked: ClipRequest
+    asked: ClipWish
     state: State = "waiting"
     progress: float = 0.0
     reason: str = ""
     ended: float = 0.0
     """By the monotonic clock."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def source(self) -> str:
+        """Where it is fetched from, or the file that was uploaded."""
+        return self.asked.url if isinstance(self.asked, ClipRequest) else str(self.folder / "source")
 
     def view(self) -> ClipView:
         """The clip as its owner sees it."""
@@ -109,22 +122,40 @@ Command = Callable[[Clip], Sequence[str]]
 def program(clip: Clip) -> list[str]:
     """The program that dubs a clip."""
     asked = clip.asked
-    source = asked.url or str(clip.folder / "source")
     burn = ["--burn", asked.burn] if asked.burn else []
     target = str(clip.folder / "clip.mp4")
     languages = ["--to", ",".join(asked.languages), "--from", asked.source_language]
-    return [sys.executable, "-m", "services", "clip", *languages, *burn, "--", source, target]
+    return [sys.executable, "-m", "services", "clip", *languages, *burn, "--", clip.source, target]
+
+
+KINDS = {"mp4": "video/mp4", "srt": "application/x-subrip", "vtt": "text/vtt; charset=utf-8"}
+BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": ClipRequest.model_json_schema()},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
+        },
+    }
+}
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file",
+        "content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in KINDS.values()},
+    },
+    **documented(404, 422, 500),
+}
 
 
 class Clips:
     """The clips of one process; `at_once` of them are dubbed at the same time."""
 
-    def __init__(self, at_once: int, command: Command = program) -> None:
-        self._turns, self._command = asyncio.Semaphore(at_once), command
+    def __init__(self, at_once: int, command: Command | None = None) -> None:
+        self._turns, self._command = asyncio.Semaphore(at_once), command or program
         self._found: dict[str, Clip] = {}
         self.root: Path | None = None
 
-    async def prepare(self, asked: ClipRequest, tenant: str) -> Clip:
+    async def prepare(self, asked: ClipWish, tenant: str) -> Clip:
         """A place for a clip; raises Problem when too many wait."""
         await self._sweep()
         if sum(clip.state == "waiting" for clip in self._found.values()) >= WAITING:
@@ -134,11 +165,12 @@ class Clips:
         name = secrets.token_hex(16)
         clip = Clip(name, tenant, self.root / name, asked)
         clip.folder.mkdir()
+        # Uploads that are under way count too, or they would fill the disk together.
+        self._found[name] = clip
         return clip
 
     def begin(self, clip: Clip) -> None:
         """Dub it when its turn comes."""
-        self._found[clip.id] = clip
         clip.task = asyncio.create_task(self._dub(clip))
 
     def find(self, name: str) -> Clip:
@@ -241,48 +273,38 @@ def _media(start: bytes) -> bool:
     return start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") or start.startswith(MEDIA)
 
 
-def router(clips: Clips, keys: Keys | None, guard: Guard, most: int) -> APIRouter:
-    """The routes; without `keys` everybody may call; `most` is the most bytes of an upload."""
+def router(clips: Clips, caller: Callable[..., Awaitable[str]], guard: Guard, most: int) -> APIRouter:
+    """The routes; `caller` finds the tenant of a request, `most` is the most bytes of an upload."""
     made = APIRouter(prefix="/v1/clips", tags=["clips"])
-
-    async def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
-        key = Key("") if keys is None else keys.find(bearer(authorization))
-        if key is None:
-            advice = 'Send a header "Authorization: Bearer KEY" with a key that the operator of this server gave you.'
-            raise Problem(401, "key-needed", advice, headers={"WWW-Authenticate": "Bearer"})
-        if not key.may(request.method):
-            raise Problem(403, "key-only-reads", "This key may look at clips, not make them. Use one that may write.")
-        return key.tenant
-
     Tenant = Annotated[str, Depends(caller)]
+    Name = Annotated[str, Part(max_length=64, examples=["0f9c2a5d71be4c6d8f1e2a3b4c5d6e7f"])]
 
-    def owned(clip: str, tenant: Tenant) -> Clip:
+    def owned(clip: Name, tenant: Tenant) -> Clip:
         found = clips.find(clip)
         return found if found.tenant == tenant else clips.find("")
 
     Owned = Annotated[Clip, Depends(owned)]
+    named = APIRouter(route_class=LIMITED, responses=documented(*REFUSED, 404, 422))
 
-    @made.post("", status_code=202, responses=documented(401, 403, 413, 422, 429, 507))
+    @made.post("", status_code=202, responses=documented(*REFUSED, 413, 422, 507), openapi_extra=BODIES)
     async def dub_clip(
         request: Request,
+        response: Response,
         tenant: Tenant,
         to: Annotated[str, Query(max_length=256, description="Of an upload: languages with commas.")] = "es",
         spoken: Annotated[str, Query(alias="from", max_length=35, description="Of an upload: what is spoken.")] = "en",
         burn: Annotated[str, Query(max_length=35, description="Of an upload: language of drawn subtitles.")] = "",
     ) -> ClipView:
-        """Dubs a clip: the body is a video file, or JSON with `url`, `languages`, `source_language`, `burn`."""
-        named = request.headers.get("content-type", "").startswith("application/json")
-        if named:
-            asked = _asked(await _small(request))
-            try:
-                guard(asked.url)
-            except ValueError as error:
-                raise url_refused(str(error)) from error
+        """Dubs a clip: the body is a video file, or JSON that says where the clip is."""
+        response.headers.update(HEADERS)
+        asked: ClipWish
+        if request.headers.get("content-type", "").startswith("application/json"):
+            asked = _asked(await _small(request), guard)
         else:
             asked = _checked(languages=to.split(","), source_language=spoken, burn=burn or None)
         clip = await clips.prepare(asked, tenant)
         try:
-            if not named:
+            if not isinstance(asked, ClipRequest):
                 await receive(request.stream(), clip.folder / "source", most)
         except BaseException:
             await clips.forget(clip)
@@ -290,25 +312,26 @@ def router(clips: Clips, keys: Keys | None, guard: Guard, most: int) -> APIRoute
         clips.begin(clip)
         return clip.view()
 
-    @made.get("/{clip}", responses=documented(401, 403, 404))
+    @named.get("/{clip}")
     async def show_clip(clip: Owned) -> ClipView:
         """Shows how far a clip is, why it failed, and where its files are."""
         return clip.view()
 
-    @made.delete("/{clip}", status_code=204, responses=documented(401, 403, 404))
+    @named.delete("/{clip}", status_code=204)
     async def forget_clip(clip: Owned) -> None:
         """Ends a clip and removes its files."""
         await clips.forget(clip)
 
-    @made.get("/{clip}/{name}", response_class=FileResponse, responses=documented(404))
-    async def fetch_file(clip: str, name: str) -> FileResponse:
+    @made.get("/{clip}/{name}", response_class=FileResponse, responses=FILES)
+    async def fetch_file(clip: Name, name: Annotated[str, Part(max_length=64, examples=["clip.mp4"])]) -> FileResponse:
         """Fetches a file of a clip; the link alone opens it."""
         found = clips.find(clip)
         if found.state != "done" or not NAME.fullmatch(name) or not (found.folder / name).is_file():
             raise Problem(404, "no-such-file", "This clip has no such file, or not yet.")
-        kinds = {"mp4": "video/mp4", "srt": "application/x-subrip", "vtt": "text/vtt; charset=utf-8"}
-        return FileResponse(found.folder / name, media_type=kinds[name.rpartition(".")[2]], filename=name)
+        kind = KINDS[name.rpartition(".")[2]]
+        return FileResponse(found.folder / name, media_type=kind, filename=name, headers=HEADERS)
 
+    made.include_router(named)
     return made
 
 
@@ -316,28 +339,32 @@ async def _small(request: Request) -> bytes:
     body = b""
     async for block in request.stream():
         body += block
-        if len(body) > 1 << 16:
-            raise Problem(413, "too-large", "Send at most 65536 bytes of JSON.")
+        if len(body) > JSON_LIMIT:
+            raise Problem(413, "too-large", f"Send at most {JSON_LIMIT} bytes of JSON.")
     return body
 
 
-def _asked(body: bytes) -> ClipRequest:
+def _asked(body: bytes, guard: Guard) -> ClipRequest:
+    """What a JSON body asks for. Raises Problem, RequestValidationError."""
     try:
         asked = ClipRequest.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid(error) from error
-    if not asked.url:
-        raise Problem(422, "invalid", "url is needed: send the address of a clip, or the clip itself as the body.")
+        raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]) from error
+    try:
+        if not asked.url.startswith(("http://", "https://")):
+            raise ValueError("A clip is fetched by http or https, or sent as the body.")
+        guard(asked.url)
+    except ValueError as error:
+        raise url_refused(str(error)) from error
     return asked
 
 
-def _checked(**fields: object) -> ClipRequest:
+def _checked(**fields: object) -> ClipWish:
+    """What the parameters of an upload ask for. Raises RequestValidationError."""
     try:
-        return ClipRequest.model_validate(fields)
+        return ClipWish.model_validate(fields)
     except ValidationError as error:
-        raise _invalid(error) from error
-
-
-def _invalid(error: ValidationError) -> Problem:
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    return Problem(422, "invalid", f"Change the request and send it again. {'; '.join(faults[:5])}.")
+        parameters = {"languages": "to", "source_language": "from", "burn": "burn"}
+        raise RequestValidationError(
+            [{**fault, "loc": ("query", parameters[str(fault["loc"][0])])} for fault in error.errors()]
+        ) from error

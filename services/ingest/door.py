@@ -9,7 +9,7 @@ from typing import Protocol
 from services.ingest import streams
 from services.ingest.bodies import MOST_LANGUAGES, StreamPatch, StreamRequest
 from services.ingest.limits import Quota
-from services.ingest.load import overload
+from services.ingest.load import full, overload
 from services.ingest.problems import Problem
 from services.ingest.served import AUTO, Served, lookup, served
 from shared.context import Casting, Event, Offer, Record
@@ -18,7 +18,7 @@ from shared.messages import Message, StreamStarted, StreamStopped
 log = logging.getLogger(__name__)
 
 KEPT = {"url", "tenant", "subtitles_only", "profile", "longest", "glossary", "ducking", "record", "on_demand", "ads"}
-KEPT |= {"faces", "listen"}
+KEPT |= {"faces", "listen", "ducking_attack", "ducking_release", "ducking_hold", "candidates"}
 """What a stream that is started again has of the one before; numbers of speakers mean others there."""
 ATTEMPTS = 20
 """Times that a change is tried again because somebody else changed the record in between."""
@@ -67,7 +67,7 @@ class Door:
         """Starts a stream or joins the tenant's running one of the same URL; returns its record and whether it is new.
 
         Raises Problem for a URL that must not be fetched, for languages that no engine serves, for more than the
-        tenant may have, and for a new stream while the mesh is behind with those that it has.
+        tenant may have, and for a new stream while the mesh is behind with those that it has or out of memory.
         """
         return await self._begin(await self._asked(asked, tenant))
 
@@ -162,7 +162,8 @@ class Door:
     async def _room(self, wanted: Record) -> None:
         records = await self._bus().records()
         self.quota.check(wanted, (record for record in records if record.tenant == wanted.tenant), self._clock())
-        if why := await overload(self._bus(), records, self._behind, self._clock()):
+        behind = await overload(self._bus(), records, self._behind, self._clock())
+        if why := behind or full(await self._bus().offers()):
             advice = (
                 f"No new stream is taken, so that those that run stay on time: {why}. Send this again in a minute;"
                 " the operator can add replicas of that stage."
@@ -190,11 +191,15 @@ class Door:
             subtitled=languages if asked.subtitles_only else offered.subtitled(languages),
             subtitles_only=asked.subtitles_only,
             source_language=spoken,
+            candidates=candidates(asked.candidates, offered) if spoken == AUTO else (),
             profile=asked.profile,
             delay=timing.delay,
             longest=timing.longest,
             glossary=tuple(asked.glossary),
             ducking=asked.ducking,
+            ducking_attack=asked.ducking_attack,
+            ducking_release=asked.ducking_release,
+            ducking_hold=asked.ducking_hold,
             record=asked.record,
             ads=asked.ads,
             on_demand=asked.on_demand,
@@ -251,6 +256,9 @@ def patched(record: Record, patch: StreamPatch, offered: Served) -> Record:
             cast(how, offered)
     changes = {
         "ducking": patch.ducking,
+        "ducking_attack": patch.ducking_attack,
+        "ducking_release": patch.ducking_release,
+        "ducking_hold": patch.ducking_hold,
         "next_delay": None if patch.delay is None else streams.whole(patch.delay, record.segment),
         "subtitles_only": patch.subtitles_only,
         "listen": patch.listen,
@@ -289,6 +297,11 @@ def source(language: str, offered: Served) -> str:
         advice = f"No running engine understands {language}. Set source_language to one of: {heard}."
         raise Problem(422, "source-not-served", advice, spoken=sorted(offered.sources()), pairs=offered.spoken_pairs())
     return found
+
+
+def candidates(languages: Iterable[str], offered: Served) -> tuple[str, ...]:
+    """Returns the languages among which "auto" decides, none: all served; raises Problem for one that is not."""
+    return tuple(dict.fromkeys(source(language, offered) for language in languages)) or tuple(sorted(offered.sources()))
 
 
 def targets(languages: Iterable[str], spoken: str, offered: Served) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The events of a stream as server-sent events."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Collection
 
 from fastapi.sse import ServerSentEvent
@@ -18,6 +19,11 @@ QUIET = 5.0
 def kind(event: Event) -> str:
     """Returns the name under which an event is sent: that of its message, in lower case."""
     return type(event.message).__name__.lower()
+
+
+def after(last_event_id: str) -> str:
+    """Returns the id behind which a feed goes on; what is no id of an event means the start."""
+    return last_event_id if re.fullmatch(r"\d{1,15}(-\d{1,15})?", last_event_id) else "0"
 
 
 async def follow(

@@ -1,10 +1,10 @@
 """Whether the mesh keeps up with what it has, so that a new stream does not make every other one late."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.ingest import streams
-from shared.context import Event, Record
+from shared.context import Event, Offer, Record
 from shared.status import Status
 
 LOOK = 15.0
@@ -20,6 +20,14 @@ class Source(Protocol):
     """What is read of the bus."""
 
     async def events(self, stream: str, after: str = "0") -> list[Event]: ...
+
+
+def full(offers: Mapping[str, Sequence[Offer]]) -> str:
+    """Returns in words the first stage of which no replica has memory for one more stream, "" if there is none."""
+    for stage, replicas in offers.items():
+        if all(offer.full for offer in replicas):
+            return f"{stage}: {replicas[0].full}"
+    return ""
 
 
 async def overload(bus: Source, records: Iterable[Record], most: float, now: float) -> str:

@@ -1,7 +1,6 @@
 """HTTP in, StreamStarted and StreamStopped out: who may start a stream, and whether it is already running."""
 
 import logging
-import os
 import re
 import time
 from pathlib import PurePosixPath
@@ -11,15 +10,18 @@ from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.ingest import api, clips, problems, viewers
+from services.ingest.chronicle import Chronicler
 from services.ingest.door import Door, Guard
 from services.ingest.keys import keys
 from services.ingest.limits import Quota, Rate
+from services.ingest.routes import caller
 from services.ingest.steward import Steward, Work
 from services.ingest.streams import PUSHED
 from services.ingest.usage import process_usage
 from shared import guard
 from shared.bus import Service
 from shared.links import Gate, Links, loopback
+from shared.store import open_store
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class Settings(BaseSettings):
     """Clips that are dubbed at a time by POST /v1/clips, each with a mesh of its own; 0: none are taken."""
     clip_limit: int = 512 << 20
     """Bytes of the largest clip that is uploaded."""
+    store: str = Field(default="memory://", validation_alias=AliasChoices("INGEST_STORE", "SENDER_STORE"))
+    """Where the transcripts of long streams are kept, the same place as the sender's."""
     quota_minutes: int = Field(default=0, ge=0)
     """Minutes of streams that a tenant may have within 24 hours; then those that run are ended. 0: any number."""
     secret: str = Field(default="", validation_alias="PLAYBACK_SECRET", repr=False)
@@ -106,7 +110,7 @@ def checked(policy: guard.Policy, files: str) -> Guard:
 
 def create(settings: Settings | None = None) -> Service:
     """Builds the API; it needs no engine and takes no turn."""
-    settings = settings or Settings(_secrets_dir=os.environ.get("SECRETS_DIR"))
+    settings = settings or Settings()
     service = Service("ingest")
     quota = Quota(settings.quota_streams, settings.quota_languages, settings.quota_minutes)
     check = checked(guard.Policy.parse(settings.allow), settings.files)
@@ -115,17 +119,19 @@ def create(settings: Settings | None = None) -> Service:
     if settings.closed and not known.known:
         log.warning("API keys are needed and none is set: every call is refused; set INGEST_KEYS")
     opened, usage, gate = known if settings.closed else None, process_usage(), settings.gate
-    work = Work(Steward(door, lambda: service.bus, usage, time.time))
+    chronicler = Chronicler(lambda: service.bus, open_store(settings.store))
+    work = Work(Steward(door, lambda: service.bus, usage, time.time, chronicler))
     service.on_start(work.start)
     service.on_stop(work.stop)
     service.router = APIRouter()
+    rate = Rate(settings.rate)
     service.router.include_router(
-        api.router(door, lambda: service.bus, opened, settings.body_limit, Rate(settings.rate), usage, gate)
+        api.router(door, lambda: service.bus, opened, settings.body_limit, rate, usage, gate, chronicler)
     )
     service.router.include_router(viewers.router(lambda: service.bus, gate))
     if settings.clips:
         dubbed = clips.Clips(settings.clips)
         service.on_stop(dubbed.stop)
-        service.router.include_router(clips.router(dubbed, opened, check, settings.clip_limit))
+        service.router.include_router(clips.router(dubbed, caller(opened, rate, usage), check, settings.clip_limit))
     service.exception_handlers = dict(problems.handlers)
     return service

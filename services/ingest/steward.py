@@ -1,4 +1,5 @@
-"""What has to be done for streams when nobody asks: ends noted, minutes kept, delays changed in a pause of speech.
+"""What has to be done for streams when nobody asks: ends noted, minutes kept, delays changed in a pause of speech, what
+was said written down.
 
 Every replica of ingest does all of it; a record changes only from the version that was read, so all is done once.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from services.ingest import pause, streams
+from services.ingest.chronicle import Chronicler
 from services.ingest.door import Bus, Door
 from services.ingest.usage import Usage
 from shared.context import Event, Record
@@ -27,8 +29,11 @@ LOOK = 60.0
 class Steward:
     """Looks after the records of all tenants."""
 
-    def __init__(self, door: Door, bus: Callable[[], Bus], usage: Usage, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, door: Door, bus: Callable[[], Bus], usage: Usage, clock: Callable[[], float], chronicler: Chronicler
+    ) -> None:
         self._door, self._bus, self._usage, self._clock = door, bus, usage, clock
+        self._chronicler = chronicler
         self._since: dict[str, float] = {}
         """Streams whose delay waits for a pause, with the epoch seconds from which on it does."""
 
@@ -67,6 +72,9 @@ class Steward:
                 await asyncio.gather(*(self._stop(record) for record in running))
         waiting = {record.stream for record in records if record.next_delay is not None and streams.running(record)}
         self._since = {stream: self._since.get(stream, now) for stream in waiting}
+        for record in records:
+            await self._chronicler.note(record.stream, streams.over(record))
+        await self._chronicler.forget({record.stream for record in records})
 
     async def change(self) -> None:
         """Lets delays come into force where there is a pause in speech now."""

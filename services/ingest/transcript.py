@@ -6,13 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.context import Event, Record
-from shared.messages import AudioChunk, Clip, Message, Translation, Utterance
+from services.ingest.chronicle import Said
+from shared.context import Record
+from shared.messages import Translation, Utterance
 
 Format = Literal["json", "srt", "vtt"]
-
-KEPT = 4000
-"""Events of a stream that the bus keeps at least: where there are fewer, none is missing."""
 
 MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
@@ -38,7 +36,7 @@ class Cue(BaseModel):
 
 
 class Transcript(BaseModel):
-    """The sentences of a stream in one language, as far as they are still known."""
+    """The sentences of a stream in one language."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -46,42 +44,46 @@ class Transcript(BaseModel):
     language: str
     """BCP 47."""
     since: float
-    """Media time, seconds, from which on nothing is missing: 0 while the whole stream is still known."""
+    """Media time, seconds, from which on nothing is missing: 0 where the whole stream is known."""
     cues: list[Cue]
 
 
-def transcript(record: Record, language: str, events: Sequence[Event]) -> Transcript:
+def transcript(record: Record, language: str, known: Said) -> Transcript:
     """Returns what was said in the language that is spoken, or in one of the stream's other languages.
 
     A sentence that is placed has the time and the wording with which it is heard, any other those of its translation.
     """
-    sentences: dict[str, Cue] = {}
+    cues = _spoken(known) if language == record.source_language else _instead(known, language)
+    named = sorted((_named(cue, record) for cue in cues.values()), key=lambda cue: (cue.start, cue.end))
+    return Transcript(stream=record.stream, language=language, since=known.since, cues=named)
+
+
+def _spoken(known: Said) -> dict[str, Cue]:
+    return {
+        message.utterance: _said_by(
+            Cue(utterance=message.utterance, start=message.start, end=message.end, text=message.text), message
+        )
+        for message in known.utterances
+    }
+
+
+def _instead(known: Said, language: str) -> dict[str, Cue]:
+    found: dict[str, Cue] = {}
     wordings: dict[str, tuple[str, ...]] = {}
-    since = 0.0 if len(events) < KEPT else None
-    for event in events:
-        message = event.message
-        if isinstance(message, AudioChunk) and since is None:
-            since = message.start
-        if language != record.source_language:
-            _placed(message, language, sentences, wordings)
-        elif isinstance(message, Utterance) and event.stage == "speaker":
-            cue = Cue(utterance=message.utterance, start=message.start, end=message.end, text=message.text)
-            sentences[message.utterance] = _said_by(cue, message)
-    cues = sorted((_named(cue, record) for cue in sentences.values()), key=lambda cue: (cue.start, cue.end))
-    return Transcript(stream=record.stream, language=language, since=since or 0.0, cues=cues)
-
-
-def _placed(message: Message, language: str, sentences: dict[str, Cue], wordings: dict[str, tuple[str, ...]]) -> None:
-    match message:
-        case Translation(language=spoken, utterance=name) if spoken == language and message.wordings:
+    for message in known.translations:
+        name = message.utterance
+        if message.language == language:
             wordings[name] = tuple(wording.text for wording in message.wordings)
             cue = Cue(utterance=name, start=message.start, end=message.end, text=wordings[name][0])
-            sentences[name] = _said_by(cue, message)
-        case Clip(language=spoken, utterance=name) if spoken == language and name in sentences:
-            end = round(message.start + message.duration, 3)
-            texts = wordings[name]
-            text = texts[message.wording] if message.wording < len(texts) else texts[0]
-            sentences[name] = sentences[name].model_copy(update={"start": message.start, "end": end, "text": text})
+            found[name] = _said_by(cue, message)
+    for clip in known.clips:
+        if clip.language == language and clip.utterance in found:
+            end = round(clip.start + clip.duration, 3)
+            texts = wordings[clip.utterance]
+            text = texts[clip.wording] if clip.wording < len(texts) else texts[0]
+            heard = {"start": clip.start, "end": end, "text": text}
+            found[clip.utterance] = found[clip.utterance].model_copy(update=heard)
+    return found
 
 
 def _said_by(cue: Cue, message: Utterance | Translation) -> Cue:

@@ -6,35 +6,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from services.ingest.api import LIMITED, after, behind_live, documented
-from services.ingest.bodies import Named, ViewerView
+from services.ingest.bodies import ViewerView
 from services.ingest.door import Bus
-from services.ingest.feed import follow
+from services.ingest.feed import after, follow
 from services.ingest.problems import Problem
+from services.ingest.routes import LIMITED, documented
+from services.ingest.views import watched
 from shared.context import Record
 from shared.links import Gate, Refused
 
 TOLD = frozenset({"utterance", "translation", "clip"})
 """Kinds of events that viewers may follow: what they hear and read anyway."""
-
-
-def view(record: Record) -> ViewerView:
-    """Returns a record as viewers see it."""
-    return ViewerView(
-        id=record.stream,
-        state=record.state,
-        reason=record.reason,
-        title=record.title,
-        source_language=record.source_language,
-        languages=list(record.languages),
-        subtitled=list(record.subtitled),
-        delay=record.delay,
-        behind_live=behind_live(record),
-        speakers={speaker: Named(name=casting.name) for speaker, casting in record.casting.items() if casting.name},
-        merged=record.merged,
-        listen=record.listen,
-        faces=record.faces,
-    )
 
 
 def router(bus: Callable[[], Bus], gate: Gate) -> APIRouter:
@@ -56,7 +38,7 @@ def router(bus: Callable[[], Bus], gate: Gate) -> APIRouter:
     @api.get("/{link}")
     async def watch_stream(record: Admitted) -> ViewerView:
         """Shows what a viewer may know: state, title, languages, names of speakers."""
-        return view(record)
+        return watched(record)
 
     @api.get("/{link}/events", response_class=EventSourceResponse)
     async def watch_events(

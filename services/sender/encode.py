@@ -18,11 +18,22 @@ from shared.cmaf import Sample
 
 FRAME = 1024
 """Samples in an AAC-LC frame."""
-LEAD_IN = 4
-"""Frames heard before the segment (85 ms): 4 % of the CPU, within 0.4 dB of a continuous encoder."""
+LEAD_IN = 2
+"""Frames heard before the segment (43 ms): one for the MDCT overlap, one for the encoder to find its step size."""
 LOOK_AHEAD = 2
 """Frames heard after it (43 ms): one for the MDCT overlap, one because the encoder returns packets a call late."""
 BITRATE = 96_000
+OPTIONS = {
+    # 3.4 x cheaper than the default coder, and closer to the source at this rate.
+    "aac_coder": "fast",
+    # Without temporal noise shaping speech comes out 0.4 dB closer, in a tenth less time.
+    "aac_tns": "0",
+    # To look for bands that noise can stand for takes 3 % of the time, and speech comes out 0.1 dB worse.
+    "aac_pns": "0",
+    # The step size to begin with: near what speech at this rate ends up with, 0.8 dB closer than libav's own.
+    "global_quality": "300",
+}
+"""Of libav's encoder."""
 
 DECODERS = {"mp4a": "aac", "opus": "opus", "ac-3": "ac3", "ec-3": "eac3", "fLaC": "flac"}
 
@@ -115,9 +126,7 @@ def _encoder() -> av.AudioCodecContext:
     encoder.layout = "stereo"
     encoder.format = av.AudioFormat("fltp")
     encoder.bit_rate, encoder.time_base = BITRATE, Fraction(1, VOICE)
-    # 3.4 x cheaper than the default coder, and closer to the source at this rate.
-    # Without temporal noise shaping speech comes out 0.4 dB closer, in a tenth less time.
-    encoder.options = {"aac_coder": "fast", "aac_tns": "0"}
+    encoder.options = OPTIONS
     encoder.open()
     return encoder
 

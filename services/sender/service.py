@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -101,7 +100,7 @@ class SenderState(State):
 
 
 def create(settings: Settings | None = None) -> Service:
-    settings = settings or Settings(_secrets_dir=os.environ.get("SECRETS_DIR"))
+    settings = settings or Settings()
     service = Service("sender", Limits(slots=settings.slots))
     store = open_store(settings.store)
     publisher = Publisher(store, clean=settings.clean)

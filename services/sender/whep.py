@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SDP = "application/sdp"
 LARGEST = 64 << 10
 """Bytes of an offer."""
+MOST_SECTIONS, MOST_CANDIDATES = 4, 64
+"""Of one offer: each section may take sockets of its own, and each candidate is an address that we send packets to."""
 PATH = "/hls/{stream}/{language}/whep"
 CROSS = OPEN | {
     "Access-Control-Allow-Methods": "POST, DELETE, OPTIONS",
@@ -82,6 +84,8 @@ def router(door: Door, gate: Gate) -> APIRouter:
         offer = await _body(request)
         if offer is None:
             return problem(f"An offer has at most {LARGEST} bytes.", 413)
+        if offer.count("\nm=") > MOST_SECTIONS or offer.count("\na=candidate:") > MOST_CANDIDATES:
+            return problem(f"An offer has at most {MOST_SECTIONS} sections and {MOST_CANDIDATES} candidates.", 400)
         try:
             session, answer = await door.listeners.join(name, language, offer)
         except Full:

@@ -61,7 +61,7 @@ class Interpreter:
         terms = wanted(source.glossary, source.text, language) or wanted(
             source.glossary, source.text, primary(language)
         )
-        key = (replace(source, glossary=()), tuple(terms.items()), language)
+        key = (replace(source, glossary=(), stream="", start=0.0), tuple(terms.items()), language)
         if kept := self._cache.get(key):
             return kept
         failures: list[Failed] = []

@@ -1,5 +1,6 @@
 """Utterances in, translations out: one for each language that somebody wants."""
 
+from asyncio import gather
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Literal
@@ -8,12 +9,14 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.translator import engines
+from services.translator.bills import Paid
 from services.translator.context import remembered
-from services.translator.engines import Failed, Options, Source
-from services.translator.interpreter import Interpreter, primary
+from services.translator.engines import Failed, Options, Source, Translator
+from services.translator.interpreter import Interpretation, Interpreter, primary
 from shared.bus import Context, EngineError, Limits, Service, State
 from shared.context import Offer, Record
 from shared.messages import Progress, Translation, Utterance, Warned
+from shared.store import open_store
 
 
 class Settings(BaseSettings):
@@ -35,6 +38,8 @@ class Settings(BaseSettings):
     """How DeepL addresses people."""
     cached: int = 4096
     """Answers kept in memory."""
+    store: str = "memory://"
+    """Object store for answers that were paid for (DeepL), where every replica finds them; they go with the stream."""
     slots: int = 8
     """Turns at once."""
 
@@ -62,7 +67,13 @@ def create(settings: Settings | None = None) -> Service:
     service = Service("translator", Limits(slots=settings.slots))
     names = [name.strip() for name in settings.engine.split(",") if name.strip()]
     options = Options(settings.model, settings.device, settings.threads, settings.reserve, settings.formality)
-    interpreter = Interpreter([engines.load(name, options) for name in names], cached=settings.cached)
+    store = open_store(settings.store)
+
+    def engine(name: str) -> Translator:
+        found = engines.load(name, options)
+        return Paid(found, store, settings.formality) if name in engines.BILLED else found
+
+    interpreter = Interpreter([engine(name) for name in names], cached=settings.cached)
 
     async def start() -> None:
         await interpreter.start()
@@ -71,23 +82,38 @@ def create(settings: Settings | None = None) -> Service:
     service.on_start(start)
     service.on_stop(interpreter.stop)
 
+    async def answer(source: Source, language: str) -> Interpretation | Failed:
+        try:
+            return await interpreter.interpret(source, language)
+        except Failed as failure:
+            return failure
+
     @service.on(Utterance, state=TranslatorState)
     async def translate(
         message: Utterance, state: TranslatorState, context: Context
     ) -> AsyncIterator[Translation | Progress | Warned]:
-        source = Source(message.text, message.spoken, state.earlier, context.record.glossary, message.gender)
+        source = Source(
+            message.text,
+            message.spoken,
+            state.earlier,
+            context.record.glossary,
+            message.gender,
+            message.stream,
+            message.start,
+        )
+        languages = targets(context.record, context.wanted, message.spoken)
+        answers = dict(zip(languages, await gather(*(answer(source, each) for each in languages)), strict=True))
+        failures = {language: found for language, found in answers.items() if isinstance(found, Failed)}
+        # A language that fails for a moment is waited for where nobody else waits.
+        if len(failures) == len(answers) and any(failure.retryable for failure in failures.values()):
+            raise EngineError("; ".join(map(str, failures.values())), retryable=True)
         told: set[str] = set()
-        notes: list[str] = []
-        for language in targets(context.record, context.wanted, message.spoken):
-            try:
-                wordings, found = await interpreter.interpret(source, language)
-            except Failed as failure:
-                if failure.retryable:
-                    raise EngineError(str(failure), retryable=True) from failure
-                notes.append(f"no translation to {language}: {failure}")
+        notes = [f"no translation to {language}: {failure}" for language, failure in failures.items()]
+        for language, found in answers.items():
+            if isinstance(found, Failed):
                 continue
-            notes += found
-            if wordings:
+            notes += found.notes
+            if found.wordings:
                 told.add(language)
                 yield Translation(
                     stream=message.stream,
@@ -98,7 +124,7 @@ def create(settings: Settings | None = None) -> Service:
                     end=message.end,
                     speaker=message.speaker,
                     gender=message.gender,
-                    wordings=wordings,
+                    wordings=found.wordings,
                 )
         state.earlier = remembered(state.earlier, message.text)
         for language in context.record.languages:

@@ -18,7 +18,7 @@ from services.tts.imitation import LONGEST, Sample
 from services.tts.lane import Lane, Waiting
 from services.tts.placement import Affine, Placed, Planner, Policy, commit
 from services.tts.synthesis import Studio, duration, encoded, key
-from services.tts.trouble import Breaker, Losses, Need
+from services.tts.trouble import Breaker, Loss, Losses, Need
 from shared.audio import EAR, VOICE, Pcm, seconds, to_pcm
 from shared.bus import Context, Limits, Service, State
 from shared.context import Offer
@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     """Turns at a time, of each of the two stages."""
 
 
+REPAID = 12.0
+"""Seconds of source in which a paced voice makes up for what it was too short or too long so far."""
+
+
 class VoiceState(State):
     """Who speaks with which voice; seconds of source, of natural and of paced speech so far."""
 
@@ -80,12 +84,13 @@ class VoiceState(State):
     """By speaker; only where voices are imitated."""
 
     def pace(self, source: float, spoken: float, ratio: float) -> float:
-        """Rate that brings all speech, this phrase included, near `ratio` times the source and keeps its variation."""
-        drifted = self.paced / (ratio * self.source) if self.source else 1.0
-        self.source, self.spoken = self.source + max(0.1, source), self.spoken + spoken
-        rate = self.spoken / (ratio * self.source) * drifted
-        self.paced += spoken / rate
-        return rate
+        """Rate that brings all speech near `ratio` times the source and keeps its variation; at most half or double."""
+        owed, length = ratio * self.source - self.paced, max(0.1, source)
+        self.source, self.spoken = self.source + length, self.spoken + spoken
+        wanted = spoken * ratio * self.source / self.spoken + owed * length / REPAID
+        wanted = min(max(wanted, spoken / 2), 2 * spoken)
+        self.paced += wanted
+        return spoken / wanted
 
 
 class PlaceState(State):
@@ -206,8 +211,9 @@ def _place(settings: Settings, studio: Studio, store: Store) -> Service:
         if message.takes:
             lane.take_in(message)
         else:
-            state.losses.add(message.start, lost=True)
             yield drop(message, message.utterance, context, lane, "failed")
+            if warning := state.losses.add(message.start, "failed"):
+                yield warned(message, context, warning)
         if record.live is not False and lane.clock.floor:
             state.need.add(record.delay + lane.clock.floor - message.start)
             if warning := state.need.warning(record.delay, record.longest):
@@ -251,15 +257,16 @@ def _place(settings: Settings, studio: Studio, store: Store) -> Service:
         due = list(commit([each.phrase for each in lane.waiting], lane.track, earliest, horizon, policy, lane.until))
         for placed in due:
             waiting = lane.waiting.pop(0)
-            if not placed.choice.rate or lane.beyond(placed):
-                output: Clip | Dropped = drop(message, waiting.utterance, context, lane, "late")
+            lost: Loss | None = "late" if not placed.choice.rate or lane.beyond(placed) else None
+            if lost or state.losses.silent:
+                output: Clip | Dropped = drop(message, waiting.utterance, context, lane, lost or state.losses.reason)
             else:
                 lane.track = lane.track.after(placed)
                 output = await produce(message, waiting, placed, context, lane)
-            state.losses.add(waiting.start, lost=isinstance(output, Dropped))
+                lost = output.reason if isinstance(output, Dropped) else None
             yield output
-        if warning := state.losses.warning():
-            yield warned(message, context, warning)
+            if warning := state.losses.add(waiting.start, lost):
+                yield warned(message, context, warning)
         if lane.clock.floor > lane.told:
             lane.told = lane.clock.floor
             yield Progress(stream=message.stream, language=context.language, until=lane.told)
@@ -312,9 +319,7 @@ def _place(settings: Settings, studio: Studio, store: Store) -> Service:
     def warned(message: Message, context: Context, warning: str) -> Warned:
         return Warned(stream=message.stream, until=message.until, warning=f"{context.language}: {warning}")
 
-    def drop(
-        message: Message, utterance: str, context: Context, lane: Lane, reason: Literal["late", "failed"]
-    ) -> Dropped:
+    def drop(message: Message, utterance: str, context: Context, lane: Lane, reason: Loss) -> Dropped:
         return Dropped(
             stream=message.stream,
             until=lane.told,

@@ -1,9 +1,15 @@
 """When an operator must be told: a delay that does not fit, a lane that loses phrases, an engine that gives nothing."""
 
+from typing import Literal
+
 from pydantic import BaseModel
+
+Loss = Literal["late", "failed"]
 
 BIN = 0.5
 """Seconds."""
+FURTHEST = 240
+"""Bin of the longest delay there is, 120 s: what needs more is not told apart, so that the state has a bound."""
 FORGET = 0.995
 """What a phrase counts for, for each phrase after it."""
 MOST = 0.97
@@ -15,6 +21,8 @@ BEARABLE = 0.2
 """Share of a minute's phrases that may stay without a voice."""
 FEW = 5
 """Phrases of a minute from which a share says something."""
+RECOVERED = 3
+"""Phrases in a row that could be spoken, after which a silent lane speaks again."""
 FAILURES = 4
 """Phrases in a row that an engine may fail."""
 REST = 30.0
@@ -31,7 +39,7 @@ class Need(BaseModel):
 
     def add(self, needed: float) -> None:
         """Note the delay, in seconds, at which a phrase would have been in time."""
-        place = max(0, int(needed / BIN))
+        place = min(max(0, int(needed / BIN)), FURTHEST)
         counts = [round(FORGET * count, 4) for count in self.counts] + [0.0] * (place + 1 - len(self.counts))
         counts[place] += 1.0
         self.counts, self.phrases = counts, self.phrases + 1
@@ -59,24 +67,33 @@ class Need(BaseModel):
 
 
 class Losses(BaseModel):
-    """Which phrases of the last minute stayed without a voice."""
+    """Which phrases of the last minute stayed without a voice, and whether a lane is left to the original for that."""
 
     phrases: list[tuple[float, bool]] = []
     """Source start, and whether it was lost."""
-    bad: bool = False
-    """So many that it was told."""
+    silent: bool = False
+    """So many were lost that holes would be worse than no voice: original sound and subtitles, until it is better."""
+    reason: Loss = "late"
+    """Why the last one was lost."""
+    good: int = 0
+    """Phrases in a row that could have been spoken."""
 
-    def add(self, start: float, *, lost: bool) -> None:
-        """Note how a phrase ended."""
+    def add(self, start: float, lost: Loss | None) -> str:
+        """Note why a phrase could not be spoken (None: it could); what to tell when the lane falls silent or speaks."""
         kept = [(at, gone) for at, gone in self.phrases if at > start - MINUTE]
-        self.phrases = [*kept, (round(start, 2), lost)]
-
-    def warning(self) -> str:
-        """That too many are lost, once until it is better; "" otherwise."""
-        lost = sum(gone for _, gone in self.phrases)
-        bad = len(self.phrases) >= FEW and lost > BEARABLE * len(self.phrases)
-        news, self.bad = bad and not self.bad, bad
-        return f"{lost} of the last {len(self.phrases)} phrases have no voice, but original sound" if news else ""
+        self.phrases = [*kept, (round(start, 2), bool(lost))]
+        self.reason, self.good = (lost, 0) if lost else (self.reason, self.good + 1)
+        if self.silent and self.good >= RECOVERED:
+            self.silent, self.phrases = False, []
+            return "phrases can be spoken again: the voice is back"
+        gone = sum(gone for _, gone in self.phrases)
+        if self.silent or len(self.phrases) < FEW or gone <= BEARABLE * len(self.phrases):
+            return ""
+        self.silent = True
+        return (
+            f"{gone} of the last {len(self.phrases)} phrases have no voice: original sound and subtitles until "
+            f"{RECOVERED} in a row can be spoken"
+        )
 
 
 class Breaker(BaseModel):

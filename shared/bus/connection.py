@@ -35,10 +35,13 @@ class Connection:
         self.stages: list[Stage] = []
 
     async def start(self) -> None:
-        """Raises Misfit where a running mesh has another number of shards."""
+        """Raises Misfit where a running mesh has another number of shards, OSError where Redis does not serve."""
         for module in (basic, stream_subscriber):
             setattr(module, "CONSUME_ERROR_BACKOFF_SECONDS", SILENCE)  # noqa: B010
-        await self._agree()
+        try:
+            await self._agree()
+        except RedisError as error:
+            raise OSError(f"Redis does not serve ({error}): is it running where REDIS_URL says?") from error
         for service in self._services:
             service.bus = Bus(self._scripts, self._mesh, service.name)
             for hook in service.starting:

@@ -14,6 +14,9 @@ from fastapi import FastAPI
 from services.ingest import problems
 from services.ingest.clips import WAITING, Clip, Clips, router
 from services.ingest.keys import keys
+from services.ingest.limits import Rate
+from services.ingest.routes import caller
+from services.ingest.usage import process_usage
 
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(2000)
 DUBS = """
@@ -28,8 +31,7 @@ target.with_suffix(".es.srt").write_text("1")
 
 
 def command(clip: Clip) -> Sequence[str]:
-    source = clip.asked.url or str(clip.folder / "source")
-    return [sys.executable, "-c", DUBS, source, str(clip.folder / "clip.mp4")]
+    return [sys.executable, "-c", DUBS, clip.source, str(clip.folder / "clip.mp4")]
 
 
 def guard(url: str) -> None:
@@ -48,7 +50,7 @@ async def clips() -> AsyncIterator[Clips]:
 def client(clips: Clips) -> httpx.AsyncClient:
     known = keys(f"{name}={hashlib.sha256(name.encode()).hexdigest()}" for name in ("ann", "bob"))
     app = FastAPI()
-    app.include_router(router(clips, known, guard, 4000))
+    app.include_router(router(clips, caller(known, Rate(0), process_usage()), guard, 4000))
     problems.install(app)
     transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://test", headers={"Authorization": "Bearer ann"})

@@ -159,7 +159,8 @@ def reach(case: str) -> dict[str, list[str]]:
 def test_only_the_downloader_reaches_the_outside_and_those_that_store_reach_the_store() -> None:
     found = reach("faces")
     assert [name for name in found if "0.0.0.0/0" in found[name]] == ["downloader"]
-    assert [name for name in found if "10.0.0.0/8" in found[name]] == ["downloader", "faces", "sender", "tts"]
+    storing = ["downloader", "faces", "ingest", "sender", "translator", "tts"]
+    assert [name for name in found if "10.0.0.0/8" in found[name]] == storing
     assert not any("anywhere" in blocks for blocks in found.values())
 
 

@@ -46,7 +46,7 @@ def test_every_copied_file_is_sent_to_the_builder() -> None:
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE):
         for source in line.split()[:-1]:
-            assert source.split("/")[0] in sent
+            assert {source, source.split("/")[0]} & sent
             assert (ROOT / source.replace("${SERVICE}", "asr")).exists()
 
 
@@ -62,6 +62,15 @@ def test_no_package_is_installed_without_the_constraints() -> None:
     installs = re.findall(r"pip install ([^;&\n]*)", DOCKERFILE)
     assert installs
     assert all("-c constraints.txt" in words for words in installs)
+
+
+def test_the_demo_installs_every_program_that_is_in_an_image() -> None:
+    lines = re.findall(r"apt-get install -y --no-install-recommends ([^&\n\\]*)", DOCKERFILE)
+    programs = {name for line in lines for name in line.split() if not name.startswith("$")}
+    listed = re.search(r"^PACKAGES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"apertium", "espeak-ng", "rubberband-cli"} <= programs
+    assert listed
+    assert programs <= set(listed[1].split())
 
 
 def test_the_health_check_answers_for_the_service(tmp_path: Path) -> None:

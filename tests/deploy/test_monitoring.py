@@ -60,6 +60,25 @@ def test_every_alert_says_how_bad_it_is_and_has_a_section_in_the_manual() -> Non
         assert f"### {rule['alert']}\n" in manual
 
 
+def test_every_metric_and_every_series_is_in_the_manual() -> None:
+    manual = (ROOT / "docs" / "operating.md").read_text()
+    found = set(re.findall(r"`([a-z][\w:]*)`", manual))
+    buckets = {name.removesuffix(suffix) for name in known() for suffix in ("_bucket", "_sum", "_count")}
+    histograms = {name for name in buckets if f"{name}_bucket" in known()}
+    plain = {name for name in known() - FOREIGN if not name.endswith(("_bucket", "_sum", "_count"))}
+    assert (plain | histograms) - found == set()
+    documented = set(re.findall(r"^\| (`[^|]*) \| `(?:stage|tenant)`", manual, re.MULTILINE))
+    told = {name for row in documented for name in re.findall(r"`(\w+)`", row)}
+    assert told - plain - histograms == set()
+
+
+def test_no_metric_is_registered_that_the_manual_test_does_not_know() -> None:
+    sources = [path for folder in ("services", "shared") for path in (ROOT / folder).rglob("*.py")]
+    imports = re.compile(r"prometheus_client import .*\b(Counter|Gauge|Histogram|Summary)")
+    made = {path.name for path in sources if imports.search(path.read_text())}
+    assert made == {"metrics.py", "usage.py"}
+
+
 def test_every_service_is_scraped() -> None:
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     job = next(job for job in config["scrape_configs"] if job["job_name"] == "dragoman")

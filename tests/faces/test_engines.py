@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import av
@@ -40,5 +41,11 @@ def test_there_is_no_face_in_noise_or_on_a_flat_picture(engine: Engine) -> None:
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(engines.Unavailable, match="pip download"):
         engines.load("hog", tmp_path)
-    with pytest.raises(engines.Unavailable, match="choose one of hog"):
+    with pytest.raises(engines.Unavailable, match="choose one of hog, yunet"):
         engines.load("eagle", tmp_path)
+
+
+def test_a_library_that_is_not_installed_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(engines.Unavailable, match=r"cv2 is not installed: pip install 'dragoman\[faces-opencv\]'"):
+        engines.load("yunet", tmp_path)

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.ingest.service import Settings, create
+from shared.bus import Service
 from shared.context import Event, Offer, Record, Voice
 from shared.messages import Message, StreamStopped
 
@@ -105,10 +106,12 @@ def bus() -> MemoryBus:
 async def served(bus: MemoryBus) -> AsyncIterator[Open]:
     """Opens clients of an API with these settings over the one bus."""
     clients: list[httpx.AsyncClient] = []
+    services: list[Service] = []
 
     def open_client(**settings: Any) -> httpx.AsyncClient:
         service = create(Settings(**settings))
         service.bus = bus  # type: ignore[assignment]
+        services.append(service)
         app = FastAPI()
         assert service.router
         app.include_router(service.router)
@@ -122,6 +125,8 @@ async def served(bus: MemoryBus) -> AsyncIterator[Open]:
     yield open_client
     for client in clients:
         await client.aclose()
+    for hook in (hook for service in services for hook in service.stopping):
+        await hook()
 
 
 @pytest.fixture

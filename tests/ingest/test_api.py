@@ -161,6 +161,16 @@ async def test_auto_is_taken_where_an_engine_finds_out(client: httpx.AsyncClient
     assert (await start(client, source_language="auto")).json()["source_language"] == "auto"
 
 
+async def test_auto_decides_among_what_is_served_unless_told(client: httpx.AsyncClient, bus: MemoryBus) -> None:
+    bus.offered |= {"asr": [Offer()], "translator": [Offer(pairs=(("en", "es"), ("de", "es")))]}
+    for number, (asked, decided) in enumerate(((None, ["de", "en"]), (["en-GB", "en"], ["en"]))):
+        told = {} if asked is None else {"candidates": asked}
+        body = (await start(client, url=f"{URL}?{number}", source_language="auto", **told)).json()
+        assert (body["candidates"], list(bus.found[body["id"]][1].candidates)) == (decided, decided)
+    assert (await start(client, candidates=["de"])).json()["candidates"] == []
+    problem(await start(client, source_language="auto", candidates=["fr"]), 422, "source-not-served")
+
+
 async def test_a_regional_tag_finds_its_language(client: httpx.AsyncClient) -> None:
     body = (await start(client, languages=["ES_mx"], source_language="en-US")).json()
     assert (body["languages"], body["source_language"]) == (["es"], "en")
@@ -183,6 +193,9 @@ async def test_without_a_translator_the_answer_says_to_wait(client: httpx.AsyncC
         ({"colour": "red"}, "/colour"),
         ({"profile": "fast"}, "/profile"),
         ({"ducking": 3}, "/ducking"),
+        ({"ducking_attack": -0.1}, "/ducking_attack"),
+        ({"ducking_release": 2.1}, "/ducking_release"),
+        ({"ducking_hold": "long"}, "/ducking_hold"),
     ],
 )
 async def test_a_fault_in_the_body_names_its_place(
@@ -259,6 +272,25 @@ async def test_a_patch_changes_languages_sound_terms_and_speakers(client: httpx.
     body = (await client.patch(f"/v1/streams/{stream}", json={"speakers": {"3": None}})).json()
     assert set(body["speakers"]) == {"2"}
     assert bus.found[stream][1].glossary[0].term == "bus"
+
+
+async def test_level_ramps_and_hold_of_ducking_are_set_at_the_start_and_changed_one_by_one(
+    client: httpx.AsyncClient, bus: MemoryBus
+) -> None:
+    names = ("ducking", "ducking_attack", "ducking_release", "ducking_hold")
+    assert [(await start(client)).json()[name] for name in names] == [-14.0, 0.15, 0.4, 0.8]
+    asked = dict(zip(names, (-30.0, 0.0, 2.0, 1.5), strict=True))
+    body = (await start(client, url=f"{URL}?own", **asked)).json()
+    assert {name: body[name] for name in names} == asked
+    path = f"/v1/streams/{body['id']}"
+    for name, value in (("ducking_attack", 0.5), ("ducking_release", 0.0), ("ducking_hold", 0)):
+        body = (await client.patch(path, json={name: value})).json()
+        asked[name] = float(value)
+        assert {name: body[name] for name in names} == asked
+    record = bus.found[body["id"]][1]
+    assert {name: getattr(record, name) for name in names} == asked
+    fault = problem(await client.patch(path, json={"ducking_hold": 9}), 422, "invalid")["errors"][0]
+    assert (fault["pointer"], "2" in fault["detail"]) == ("/ducking_hold", True)
 
 
 async def test_a_patch_is_repeated_when_the_downloader_was_faster(client: httpx.AsyncClient, bus: MemoryBus) -> None:

@@ -1,5 +1,6 @@
 """What README.md and docs/api.md tell people to type does what they say."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -23,28 +24,38 @@ def commands(page: str) -> list[list[str]]:
     return [shlex.split(command, comments=True) for command in found]
 
 
-def sent(command: list[str], stream: str) -> httpx.Request:
-    """The request that a curl command makes, of a stream in place of ID."""
+def sent(command: list[str], stream: str, clip: str) -> httpx.Request:
+    """The request that a curl command makes, of a stream in place of ID and of a clip in place of CLIP."""
     options = dict(pairwise(command))
     (address,) = [word for word in command if word.startswith("localhost:8080/")]
-    url = "http://test" + address.removeprefix("localhost:8080").replace("/ID", f"/{stream}")
+    path = address.removeprefix("localhost:8080").replace("/ID", f"/{stream}").replace("/CLIP", f"/{clip}")
     body = json.loads(options["-d"]) if "-d" in options else None
-    return httpx.Request(options.get("-X", "GET"), url, json=body)
+    film = b"OggS" if "-T" in options else None
+    return httpx.Request(options.get("-X", "GET"), f"http://test{path}", json=body, content=film)
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_every_curl_of_a_page_works_in_order(page: str, served: Open, bus: MemoryBus) -> None:
-    found, client = commands(page), served(secret="a secret of more than sixteen characters")
+async def test_every_curl_of_a_page_works_in_order(
+    page: str, served: Open, bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.clips.program", lambda clip: ("touch", str(clip.folder / "clip.mp4")))
+    found, client = commands(page), served(secret="a secret of more than sixteen characters", clips=1)
     assert len(found) >= 5
-    stream = ""
+    stream, clip = "", ""
     for command in found:
-        request = sent(command, stream)
+        request = sent(command, stream, clip)
+        if request.url.path.endswith("/clip.mp4"):
+            async with asyncio.timeout(20):
+                while (await client.get(f"/v1/clips/{clip}")).json()["state"] != "done":
+                    await asyncio.sleep(0)
         if stream:
             # The feed of a stream that runs has no end, and a stream that runs is not started again.
             over = request.url.path.endswith(("/events", "/restart"))
             bus.amend(stream, state="ended" if over else "running")
         response = await client.send(request)
         assert response.status_code < 300, (command, response.text)
+        if response.status_code == 202:
+            clip = response.json()["id"]
         if response.status_code == 201:
             stream = response.json().get("id", stream)
 

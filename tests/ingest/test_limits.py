@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from services.ingest.limits import Rate
 from services.ingest.load import behind, overload
 from services.ingest.service import Settings
-from shared.context import Event, Record
+from shared.context import Event, Offer, Record
 from shared.messages import Head, Message, Progress
 from tests.ingest.conftest import MemoryBus, Open
 
@@ -165,6 +165,21 @@ async def test_only_live_streams_in_step_tell_of_the_load(
             return told(asr=50.0)
 
     assert bool(await overload(Bus(), [LIVE.model_copy(update=changes)], most, NOW)) == refused
+
+
+async def test_no_new_stream_is_taken_while_a_stage_has_no_memory_in_any_replica(
+    client: httpx.AsyncClient, bus: MemoryBus
+) -> None:
+    spoken = Offer(spoken=("en",))
+    spent = spoken.model_copy(update={"full": "cuda has 0.1 of 24.0 GB of memory left"})
+    bus.offered["asr"] = [spent, spoken]
+    assert (await start(client, 1)).status_code == 201
+    bus.offered["asr"] = [spent, spent]
+    refused = await start(client, 2)
+    assert (refused.status_code, kind(refused)) == (429, "overloaded")
+    assert refused.headers["Retry-After"] == "60"
+    assert "asr: cuda has 0.1 of 24.0 GB" in refused.json()["detail"]
+    assert (await start(client, 1)).status_code == 200
 
 
 async def test_no_new_stream_is_taken_while_the_mesh_is_behind(

@@ -1,7 +1,5 @@
 """Playback links through the API, and what viewers may know."""
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -56,16 +54,6 @@ def test_a_short_secret_stops_the_process_and_is_not_repeated() -> None:
         Settings(secret="hunter2")
     assert "hunter2" not in str(caught.value)
     assert SECRET not in repr(Settings(secret=SECRET))
-
-
-async def test_secrets_come_from_files_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bus: MemoryBus) -> None:
-    (tmp_path / "PLAYBACK_SECRET").write_text(f"{SECRET}\n")
-    (tmp_path / "INGEST_KEYS").write_text(f"ann={hashlib.sha256(b'first').hexdigest()}")
-    found = Settings(_secrets_dir=tmp_path)
-    assert (found.secret, found.keys.partition("=")[0]) == (SECRET, "ann")
-    monkeypatch.setenv("PLAYBACK_SECRET", f"{SECRET} of the environment")
-    assert Settings(_secrets_dir=tmp_path).secret.endswith("environment")
-    assert Settings(_secrets_dir=None).keys == ""
 
 
 async def test_viewers_see_names_and_languages_but_not_the_source(client: httpx.AsyncClient, bus: MemoryBus) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from obstore.store import MemoryStore
 from prometheus_client import CollectorRegistry
 
 from services.ingest import streams
+from services.ingest.chronicle import Chronicler
 from services.ingest.door import Door
 from services.ingest.limits import Quota
 from services.ingest.pause import suits
@@ -15,6 +17,7 @@ from services.ingest.steward import Steward
 from services.ingest.usage import Usage
 from shared.context import Event, Record
 from shared.messages import Clip, Head, Message, Progress, Sealed, Translation, Utterance, Wording
+from shared.store import Store
 from tests.ingest.conftest import MemoryBus
 
 NOW = 2_000_000_000.0
@@ -29,7 +32,8 @@ class House:
     def __init__(self, bus: MemoryBus, **quota: int) -> None:
         self.bus, self.now, self.registry = bus, NOW, CollectorRegistry()
         self.door = Door(lambda: bus, lambda _: None, lambda: self.now, Quota(**quota))
-        self.steward = Steward(self.door, lambda: bus, Usage(self.registry), lambda: self.now)
+        self.chronicler = Chronicler(lambda: bus, Store(MemoryStore()))
+        self.steward = Steward(self.door, lambda: bus, Usage(self.registry), lambda: self.now, self.chronicler)
 
     def record(self) -> Record:
         return self.bus.found["s"][1]
@@ -186,8 +190,8 @@ async def test_a_stream_without_voices_keeps_to_subtitles_until_somebody_wants_m
 
 async def test_a_failed_stream_is_started_again_with_its_settings_and_new_speakers(client: Any, bus: MemoryBus) -> None:
     body = {
-        "url": "https://example.com/a.m3u8", "languages": ["es", "ca"], "ducking": -20, "faces": True, "listen": True,
-        "glossary": [{"term": "Redis", "keep": True}],
+        "url": "https://example.com/a.m3u8", "languages": ["es", "ca"], "ducking": -20, "ducking_hold": 1.5,
+        "faces": True, "listen": True, "glossary": [{"term": "Redis", "keep": True}],
     }  # fmt: skip
     first = (await client.post("/v1/streams", json=body)).json()["id"]
     runs = await client.post(f"/v1/streams/{first}/restart")
@@ -198,7 +202,7 @@ async def test_a_failed_stream_is_started_again_with_its_settings_and_new_speake
     assert again.status_code == 201
     second = again.json()
     assert second["id"] != first
-    kept = ("url", "languages", "ducking", "faces", "listen", "glossary", "delay", "longest")
+    kept = ("url", "languages", "ducking", "ducking_hold", "faces", "listen", "glossary", "delay", "longest")
     before = (await client.get(f"/v1/streams/{first}")).json()
     assert {name: second[name] for name in kept} == {name: before[name] for name in kept}
     assert (second["state"], second["reason"], second["speakers"]) == ("starting", "", {})

@@ -4,10 +4,10 @@ import json
 import re
 
 import httpx
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.ingest.chronicle import said
 from services.ingest.transcript import Cue, Transcript, clock, srt, transcript, vtt
 from shared.context import Casting, Event, Record
 from shared.messages import AudioChunk, Clip, Message, Translation, Utterance, Wording
@@ -16,7 +16,7 @@ from tests.ingest.conftest import MemoryBus
 RECORD = Record(stream="s", languages=("es",), casting={"1": Casting(name="Ann & Co", gender="f")}, merged={"4": "1"})
 
 
-def said(name: str, start: float, text: str, speaker: int | None = 1) -> Utterance:
+def spoke(name: str, start: float, text: str, speaker: int | None = 1) -> Utterance:
     return Utterance(
         stream="s",
         until=start,
@@ -73,9 +73,9 @@ def told(*messages: tuple[str, Message]) -> list[Event]:
 
 EVENTS = told(
     ("downloader", heard(40.0)),
-    ("segmenter", said("2", 44.0, "later", None)),
-    ("speaker", said("2", 44.0, "later", 4)),
-    ("speaker", said("1", 41.0, "a < b")),
+    ("segmenter", spoke("2", 44.0, "later", None)),
+    ("speaker", spoke("2", 44.0, "later", 4)),
+    ("speaker", spoke("1", 41.0, "a < b")),
     ("translator", instead("1", 41.0, "uno dos", "uno")),
     ("translator", instead("2", 44.0, "luego")),
     ("translator", instead("3", 50.0)),
@@ -85,37 +85,36 @@ EVENTS = told(
 
 
 def test_the_spoken_language_has_each_sentence_once_in_the_order_of_time() -> None:
-    found = transcript(RECORD, "en", EVENTS)
+    found = transcript(RECORD, "en", said(EVENTS))
     assert [(cue.utterance, cue.start, cue.text) for cue in found.cues] == [("1", 41.0, "a < b"), ("2", 44.0, "later")]
     assert found.since == 0.0
 
 
-def test_a_stream_longer_than_what_is_kept_says_since_when_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.ingest.transcript.KEPT", len(EVENTS))
-    found = transcript(RECORD, "en", EVENTS)
+def test_a_stream_of_which_something_is_missing_says_since_when_nothing_is() -> None:
+    found = transcript(RECORD, "en", said(EVENTS, whole=False))
     assert found.since == 40.0
     assert vtt(found).startswith("WEBVTT\n\nNOTE What was said before 00:00:40.000")
 
 
 def test_merged_speakers_have_the_name_and_gender_that_the_operator_gave() -> None:
-    assert {(cue.speaker, cue.name, cue.gender) for cue in transcript(RECORD, "en", EVENTS).cues} == {
+    assert {(cue.speaker, cue.name, cue.gender) for cue in transcript(RECORD, "en", said(EVENTS)).cues} == {
         (1, "Ann & Co", "f")
     }
 
 
 def test_a_placed_sentence_has_the_time_and_the_wording_that_is_heard() -> None:
-    cues = transcript(RECORD, "es", EVENTS).cues
+    cues = transcript(RECORD, "es", said(EVENTS)).cues
     assert [(cue.start, cue.end, cue.text) for cue in cues] == [(41.7, 43.2, "uno"), (44.0, 46.0, "luego")]
 
 
 def test_webvtt_escapes_text() -> None:
-    text = vtt(transcript(RECORD, "en", EVENTS))
+    text = vtt(transcript(RECORD, "en", said(EVENTS)))
     assert text.startswith("WEBVTT\n\n1\n")
     assert "1\n00:00:41.000 --> 00:00:43.000\n<v Ann &amp; Co>a &lt; b\n" in text
 
 
 def test_subrip_counts_from_one() -> None:
-    assert srt(transcript(RECORD, "es", EVENTS)).startswith("1\n00:00:41,700 --> 00:00:43,200\nuno\n\n2\n")
+    assert srt(transcript(RECORD, "es", said(EVENTS))).startswith("1\n00:00:41,700 --> 00:00:43,200\nuno\n\n2\n")
 
 
 @given(st.floats(0, 1e6))

@@ -59,6 +59,7 @@ def test_a_good_guess_makes_the_search_short() -> None:
         ("lost", 2, "lost"),
         ("doubled", 1, "doubled"),
         ("unvoiced", 0.5, "clip"),
+        ("utterances", 0, "understood"),
     ],
 )
 def test_each_term_of_the_contract_can_be_broken(key: str, value: float, says: str) -> None:

@@ -59,6 +59,8 @@ def test_a_kill_that_delays_segments_is_felt_until_the_last_late_one() -> None:
     events = [sealed(number, 1000.0, late=5.0 if number in (9, 10) else 0.0) for number in range(20)]
     compose.judged(seen(*events), [1030.0], figures)
     assert figures["after_kill_max_s"] == pytest.approx(1000 + 2 * 10 + 14 + 5 - 1030)
+    assert figures["delay_sd_s"] == pytest.approx(0, abs=0.01)
+    assert figures["delay_sd_with_kills_s"] == pytest.approx(1.5)
 
 
 def test_an_utterance_that_vanishes_and_a_segment_that_is_missing_are_found() -> None:

@@ -1,5 +1,6 @@
 """Damage that is put into a valid presentation is found."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from loadtest.conformance import check, main
+from loadtest.conformance import Report, check, figures, main
+from loadtest.programs import Verdict
 
 
 def replace(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -92,10 +94,25 @@ async def test_a_presentation_is_judged_over_http(folder: Path) -> None:
     assert missing.errors == ["unreadable: HTTP status 404"]
 
 
-def test_the_command_says_by_its_status_whether_there_are_errors(
+def test_the_command_says_by_its_status_whether_there_are_errors_and_writes_figures(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(folder)]) == 0
+    told = folder / "figures.json"
+    assert main([str(folder), "--play", "0", "--json", str(told)]) == 0
+    found = json.loads(told.read_text())["figures"]
+    assert (found["errors"], found["segments"], found["renditions"]) == (0, 16, 4)
+    assert found["ffprobe_asked"] == found["ffmpeg_asked"] > 3
+    assert (found["ffprobe_bad"], found["ffmpeg_bad"]) == (0, 0)
     replace("master.m3u8", 'LANGUAGE="es",', "")(folder)
-    assert main([str(folder)]) == 1
+    assert main([str(folder), "--no-programs", "--json", str(told)]) == 1
+    found = json.loads(told.read_text())["figures"]
+    assert found["errors"] == 1
+    assert "ffmpeg_asked" not in found
     assert "es: no LANGUAGE" in capsys.readouterr().out
+
+
+def test_how_much_a_player_played_is_the_least_of_all_sounds() -> None:
+    asked = [Verdict("mpv", "original", "", 8.0), Verdict("mpv", "es", "broken", 2.0), Verdict("vlc", "es", "")]
+    found = figures(Report(), asked)
+    assert (found["mpv_asked"], found["mpv_bad"], found["mpv_played_s"]) == (2, 1, 2.0)
+    assert (found["vlc_asked"], "vlc_played_s" in found) == (1, False)

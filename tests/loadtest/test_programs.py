@@ -1,5 +1,6 @@
-"""What ffprobe, ffmpeg and a player say of a presentation; players are stood in for, as CI has none."""
+"""What ffprobe, ffmpeg and a player say of a presentation; where no player is installed, one is stood in for."""
 
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,23 @@ async def test_rubbish_is_complained_of(folder: Path) -> None:
     assert {verdict.subject for verdict in bad} == {"es from 7"}
 
 
+@pytest.mark.skipif(not shutil.which("mpv"), reason="mpv is not installed: apt-get install mpv")
+async def test_mpv_plays_every_sound_with_its_picture(folder: Path) -> None:
+    found = list(programs.playing(await read(str(folder)), 1.0))
+    assert [(each.program, each.subject, each.problem) for each in found] == [
+        ("mpv", "original", ""),
+        ("mpv", "es", ""),
+    ]
+    assert all(each.seconds and each.seconds > 0.5 for each in found)
+
+
+@pytest.mark.skipif(not shutil.which("mpv"), reason="mpv is not installed: apt-get install mpv")
+def test_mpv_complains_of_a_sound_that_is_not_there(folder: Path) -> None:
+    for path in folder.glob("es*"):
+        path.unlink()
+    assert programs.mpv(str(folder / "master.m3u8"), "es", 1, 1.0).problem
+
+
 @pytest.fixture
 def player(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts a program called mpv that says so much into the only folder where programs are looked for."""
@@ -41,23 +59,24 @@ def player(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     return install
 
 
-def test_without_a_player_there_is_no_verdict(player: Callable[[str], None]) -> None:
-    assert programs.played(URI, 1.0) is None
+async def test_without_a_player_nothing_is_played(folder: Path, player: Callable[[str], None]) -> None:
+    assert programs.player() == ""
+    assert list(programs.playing(await read(str(folder)), 1.0)) == []
 
 
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
-        ("echo at 3.0; echo at 10.5", ""),
-        ("echo at 3.0; echo at 4.0", "1.0 s played of 8 s"),
-        ("echo at 3.0; echo at 10.5; echo '[ffmpeg] no picture'", "[ffmpeg] no picture"),
-        ("echo at 3.0; echo at 10.5; exit 2", "exit status 2"),
+        ("echo at 3.0 hears 2; echo at 10.5 hears 2", ""),
+        ("echo at 3.0 hears 2; echo at 4.0 hears 2", "1.0 s played of 8 s"),
+        ("echo at 3.0 hears no; echo at 10.5 hears no", "0.0 s played of 8 s"),
+        ("echo at 3.0 hears 2; echo at 10.5 hears 2; echo '[ffmpeg] no picture'", "[ffmpeg] no picture"),
+        ("echo at 3.0 hears 2; echo at 10.5 hears 2; exit 2", "exit status 2"),
     ],
 )
-def test_a_player_is_believed_when_its_clock_has_moved(
+def test_a_player_is_believed_when_its_clock_has_moved_with_the_sound_that_was_chosen(
     player: Callable[[str], None], script: str, problem: str
 ) -> None:
     player(script)
-    verdict = programs.played(URI, 8.0)
-    assert verdict
-    assert (verdict.program, verdict.problem) == ("mpv", problem)
+    verdict = programs.mpv(URI, "es", 1, 8.0)
+    assert (verdict.program, verdict.subject, verdict.problem) == ("mpv", "es", problem)

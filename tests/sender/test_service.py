@@ -452,6 +452,25 @@ async def test_level_ramps_and_hold_of_ducking_are_the_streams_own() -> None:
     assert spectra[1] > 10 * spectra[0]
 
 
+async def test_ducking_that_is_changed_is_in_force_from_the_next_segment_on() -> None:
+    sender = stage(languages=("es",), ducking=-40.0, ducking_attack=0.0, ducking_release=2.0)
+    for index in range(4):
+        await sender.say(await segment(sender.store, STREAM, index))
+    await sender.say(await clip(sender, 10.5, 1.0), head(16.0))
+    sender.bus.entry = sender.bus.entry.model_copy(update={"ducking_release": 0.0})
+    await sender.say(head(18.0))
+    sender.bus.entry = sender.bus.entry.model_copy(update={"ducking_release": 2.0})
+    await sender.say(head(20.0))
+    levels = []
+    for row, at in zip(sender.rows, (72_000, 4_800, 4_800), strict=True):
+        get, inits, objects = sender.store.get, row.inits, row.objects
+        mixed, original = [decoded(await get(inits[key]), await get(objects[key]))[0] for key in ("es", "original")]
+        heard, bed = (np.abs(np.fft.rfft(pcm[at : at + VOICE // 2]))[220] for pcm in (mixed, original))
+        levels.append(heard / bed)
+    assert levels[0] < 0.1
+    assert levels[1:] == pytest.approx([1.0, 1.0], abs=0.05)
+
+
 async def test_what_was_said_stands_beside_each_segment() -> None:
     sender = stage(languages=("es",))
     for index in range(4):

@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 from hypothesis import given
@@ -93,10 +94,6 @@ def test_settings_are_lines_of_a_shell_that_leave_alone_what_is_set(tmp_path: Pa
     } <= set(told)
 
 
-def test_available_memory_is_what_the_kernel_says() -> None:
-    assert weights.memory("MemTotal: 100 kB\nMemAvailable:   64 kB\n") == 65536
-
-
 def test_who_asks_for_a_gpu_where_none_is_learns_it_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,5 +171,17 @@ def test_the_hub_itself_is_asked_and_its_refusal_is_one_line(tmp_path: Path, mon
     pytest.importorskip("huggingface_hub", reason="the hub's client comes with faster-whisper")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (model,) = [model for model in MODELS if model.name == "spkrec-ecapa-voxceleb"]
-    with pytest.raises(weights.Unreachable, match=r"^[^\n]+$"):
+    with pytest.raises(weights.Unreachable, match=r"^127\.0\.0\.1:9: [^\n]+$"):
         weights.fetch(model, tmp_path, print)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (URLError(OSError(-2, "Name or service not known")), "Name or service not known"),
+        (OSError("Got: ConnectError: [Errno -2] Name or service not known\nmore"), "Name or service not known"),
+        (OSError("401 Client Error. (Request ID: x)"), "401 Client Error. (Request ID: x)"),
+    ],
+)
+def test_the_words_of_the_system_are_told_with_the_host_and_nothing_else(error: Exception, says: str) -> None:
+    assert str(weights.unreachable("https://example.com/x.zip", error)) == f"example.com: {says}"

@@ -96,6 +96,21 @@ def test_lag_is_what_a_stage_is_behind_the_head_lane_by_lane() -> None:
     assert (status.lag("asr"), status.lag("voice~es"), status.lag("downloader")) == (1.0, 2.5, 0.0)
 
 
+def test_the_delays_of_a_live_stream_are_spread_and_those_of_a_file_are_not() -> None:
+    def published(number: int) -> tuple[str, Message]:
+        # Event `number` is told at 1000 + number: a delay of 12 s, and of 13 s for every tenth.
+        told, message = sealed(2.0 * number)
+        assert isinstance(message, Sealed)
+        return told, message.model_copy(update={"date": 1000.0 + number - 2.0 - 12.0 - (number % 10 == 9)})
+
+    status = folded(*(published(number) for number in range(2 * REMEMBERED)))
+    live = status.under(Record(stream="s", live=True)).view()["delayed"]
+    assert isinstance(live, dict)
+    assert (live["count"], live["p50"], live["p99"]) == (REMEMBERED, 12.0, 13.0)
+    assert status.view()["delayed"] is None
+    assert status.view().get("delays") is None
+
+
 def test_ear_voice_span_is_the_delay_plus_the_drift() -> None:
     status = folded(said("1", 10.0), voiced("1", 10.5), said("2", 20.0), voiced("2", 21.5), contract=12.0)
     assert status.ear_voice is not None

@@ -1,13 +1,18 @@
 """The translator stage, message by message."""
 
+import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from services.translator.engines import Failed, Source, scripted
+from services.translator.engines.scripted import Scripted
 from services.translator.service import Settings, TranslatorState, create, targets
+from shared.bus import EngineError
 from shared.context import Offer, Record
-from shared.messages import Message, Progress, Translation, Utterance, Warned
+from shared.messages import Message, Progress, Translation, Utterance, Warned, Wording
 
 SAID = Utterance(
     stream="s",
@@ -85,3 +90,43 @@ async def test_a_warning_is_given_once_until_it_is_old() -> None:
     assert state.news(["old"], 0.0) == ["old"]
     assert state.news(["old"], 299.0) == []
     assert state.news(["old"], 301.0) == ["old"]
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Languages that an engine fails in for a moment, whose answers wait until it is asked for two languages."""
+    languages, meeting = set[str](), asyncio.Barrier(2)
+
+    class Halting(Scripted):
+        async def translate(self, batch: Sequence[Source], target: str) -> list[list[Wording]]:
+            async with asyncio.timeout(5):
+                await meeting.wait()
+            if target in languages:
+                raise Failed("busy", retryable=True)
+            return await super().translate(batch, target)
+
+    monkeypatch.setattr(scripted, "Scripted", Halting)
+    return languages
+
+
+@pytest.mark.usefixtures("failing")
+async def test_languages_are_asked_for_at_once_and_told_in_their_order() -> None:
+    messages = await translate(Record(languages=("es", "ca"), live=False))
+    assert [message.language for message in messages if isinstance(message, Translation)] == ["es", "ca"]
+
+
+async def test_a_language_that_fails_for_a_moment_holds_up_no_other(failing: set[str]) -> None:
+    failing.add("es")
+    translation, progress, warning = await translate(Record(languages=("es", "ca"), live=False))
+    assert isinstance(translation, Translation)
+    assert translation.language == "ca"
+    assert isinstance(progress, Progress)
+    assert progress.language == "es"
+    assert isinstance(warning, Warned)
+
+
+async def test_where_every_language_fails_for_a_moment_the_turn_is_tried_again(failing: set[str]) -> None:
+    failing.update({"es", "ca"})
+    with pytest.raises(EngineError) as failure:
+        await translate(Record(languages=("es", "ca"), live=False))
+    assert failure.value.retryable

@@ -94,10 +94,17 @@ def test_nothing_starts_before_the_floor_or_at_the_horizon(
         assert floor <= clip.start < floor + span
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_two_exact_solvers_agree_on_the_convex_part(seed: int) -> None:
-    phrases = full_only(hour("base", seed, seconds=250))
-    assert slope_trick(phrases) == pytest.approx(linear_program(phrases), abs=1e-6)
+@settings(deadline=None, max_examples=12)
+@given(st.lists(lengths, min_size=2, max_size=20))
+def test_two_exact_solvers_agree_on_the_convex_part_and_no_policy_passes_them(
+    rows: list[tuple[float, float, float, float | None]],
+) -> None:
+    phrases = full_only(programme(rows))
+    exact = linear_program(phrases)
+    assert slope_trick(phrases) == pytest.approx(exact, abs=1e-6)
+    for clips in (clairvoyant(phrases, Prices(smooth=0.0)), look_ahead(phrases, Planner(tail=FULL), 9.0)):
+        if all(clip.choice.rate for clip in clips):
+            assert convex_cost(clips) >= exact - 1e-6
 
 
 @pytest.mark.parametrize("scenario", ["iso", "calm"])

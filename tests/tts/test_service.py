@@ -234,6 +234,16 @@ async def test_the_voice_is_paced_to_a_ratio_in_all() -> None:
     assert np.std(lengths) > 0.3
 
 
+def test_a_paced_voice_keeps_its_ratio_where_its_own_changes() -> None:
+    state, paced = VoiceState(), 0.0
+    for k in range(60):
+        spoken = 3.0 * (1.0 if k < 20 else 0.8) * (1.2 if k % 2 else 0.8)
+        rate = state.pace(3.0, spoken, 1.2)
+        paced += spoken / rate
+        assert 0.5 <= rate <= 2.0
+    assert paced / 180 == pytest.approx(1.2, abs=0.02)
+
+
 async def test_a_long_silence_in_a_file_makes_no_phrase_late() -> None:
     stages = Stages(Record(stream="s", languages=("es",), delay=2.0, segment=2.0, live=False))
     for k in range(25):
@@ -325,7 +335,22 @@ async def test_a_lane_without_voices_is_told_once(mute: list[str]) -> None:
         (speech, *_) = await stages.turn(stages.voice, stages.casting, translation(k, 10.0 + 3 * k, 12.0 + 3 * k, FULL))
         await stages.give(speech)
     [warning] = [message.warning for message in stages.out if isinstance(message, Warned)]
-    assert warning == "es: 5 of the last 5 phrases have no voice, but original sound"
+    assert warning.startswith("es: 5 of the last 5 phrases have no voice: original sound and subtitles")
+
+
+async def test_a_lane_that_loses_too_much_has_original_sound_until_phrases_can_be_spoken_again() -> None:
+    stages = Stages(live())
+    texts = [FULL, "...", FULL, "...", "...", FULL, FULL, FULL, FULL, FULL]
+    phrases = [translation(k, 11.0 + 5 * k, 14.0 + 5 * k, text) for k, text in enumerate(texts)]
+    await broadcast(stages, phrases, 70)
+    assert [clip.utterance for clip in stages.clips] == ["0", "2", "8", "9"]
+    dropped = {message.utterance: message.reason for message in stages.out if isinstance(message, Dropped)}
+    assert dropped == dict.fromkeys("134567", "failed")
+    told = [message.warning for message in stages.out if isinstance(message, Warned)]
+    assert told == [
+        "es: 3 of the last 5 phrases have no voice: original sound and subtitles until 3 in a row can be spoken",
+        "es: phrases can be spoken again: the voice is back",
+    ]
 
 
 async def test_a_delay_that_the_phrases_do_not_keep_is_told() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tts.trouble import BIN, FAILURES, REST, Breaker, Losses, Need
+from services.tts.trouble import BIN, FAILURES, REST, Breaker, Loss, Losses, Need
 
 
 def needed(*delays: float) -> Need:
@@ -46,27 +46,32 @@ def test_a_need_of_long_ago_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lost", "of", "told"), [(1, 4, False), (1, 5, False), (2, 5, True), (4, 20, False), (5, 20, True)]
+    ("lost", "of", "silent"), [(1, 4, False), (1, 5, False), (2, 5, True), (4, 20, False), (5, 20, True)]
 )
-def test_a_lane_that_loses_more_than_a_fifth_of_a_minute_is_told(lost: int, of: int, told: bool) -> None:
+def test_a_lane_that_loses_more_than_a_fifth_of_a_minute_falls_silent(lost: int, of: int, silent: bool) -> None:
     losses = Losses()
-    for number in range(of):
-        losses.add(2.0 * number, lost=number < lost)
-    assert bool(losses.warning()) == told
+    told = [losses.add(2.0 * number, None if number < of - lost else "late") for number in range(of)]
+    assert losses.silent == silent
+    assert sum(map(bool, told)) == silent
 
 
-def test_it_is_told_again_only_after_it_was_better() -> None:
+def test_a_silent_lane_is_told_once_and_speaks_again_after_some_phrases_in_a_row() -> None:
     losses = Losses()
-    for number in range(6):
-        losses.add(float(number), lost=True)
-    assert losses.warning() == "6 of the last 6 phrases have no voice, but original sound"
-    assert losses.warning() == ""
-    for number in range(100, 106):
-        losses.add(float(number), lost=False)
-    assert losses.warning() == ""
-    for number in range(106, 110):
-        losses.add(float(number), lost=True)
-    assert losses.warning()
+    told = [losses.add(float(at), "failed") for at in range(7)]
+    assert [bool(text) for text in told] == [False] * 4 + [True] + [False] * 2
+    assert "5 of the last 5 phrases" in told[4]
+    pattern: list[Loss | None] = [None, None, "late", None, None, None]
+    assert [losses.add(10.0 + at, lost) for at, lost in enumerate(pattern)][:-1] == [""] * 5
+    assert not losses.silent
+    assert losses.reason == "late"
+
+
+def test_what_was_lost_before_a_lane_spoke_again_does_not_silence_it() -> None:
+    losses = Losses(phrases=[(float(at), True) for at in range(5)], silent=True)
+    told = [losses.add(5.0 + at, None) for at in range(6)]
+    assert [bool(text) for text in told] == [False, False, True, False, False, False]
+    assert not losses.add(12.0, "late")
+    assert not losses.silent
 
 
 def test_an_engine_that_fails_again_and_again_is_left_alone_for_a_while() -> None:

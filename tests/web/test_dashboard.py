@@ -209,6 +209,24 @@ def test_another_stream_is_one_click_away_and_says_why_it_failed(look: Callable[
     assert violations(page) == []
 
 
+def test_a_stream_that_nobody_knows_is_told_of_and_shows_nothing_of_another(look: Callable[..., Page]) -> None:
+    page = look()
+    expect(page.locator("#title")).to_have_text("Evening news")
+    page.goto(f"{page.url}?stream=nobody")
+    expect(page.locator("#missing")).to_contain_text("There is no such stream")
+    expect(page.locator("#main")).to_be_hidden()
+    page.get_by_role("link", name="https://example.com/b").click()
+    expect(page.locator("#missing")).to_be_hidden()
+    expect(page.locator("#main")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_the_legend_tells_the_last_figures_while_nobody_points(look: Callable[..., Page]) -> None:
+    page = look()
+    contract = page.locator("#delays .u-legend .u-series", has_text="contract")
+    expect(contract).to_contain_text("12.0 s")
+
+
 def test_a_small_dark_screen_is_served_as_well(look: Callable[..., Page]) -> None:
     page = look(viewport={"width": 390, "height": 844}, color_scheme="dark")
     expect(page.locator("#health")).to_have_text("on time")

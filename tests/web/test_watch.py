@@ -45,6 +45,8 @@ class Site:
         self.fetched: list[str] = []
         self.sights: dict[str, object] | None = None
         """What every segment says of faces; a stream without faces has no such rendition."""
+        self.utterances: list[dict[str, object]] = []
+        """What every segment says was spoken."""
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -87,7 +89,7 @@ class Site:
         if extension == "m3u8":
             return self.playlist(name).encode()
         if extension == "json":
-            return json.dumps(self.sights).encode()
+            return json.dumps(self.sights if name.startswith("faces") else {"utterances": self.utterances}).encode()
         if extension == "vtt":
             return vtt(name.split("@")[0]).encode()
         rendition, _, number = name.rpartition("-")
@@ -103,13 +105,13 @@ class Site:
             lines.append(f'#EXT-X-MAP:URI="{prefix}-init.m4s"')
         for number in range(SEGMENTS):
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self.since + 2 * number))
-            if rendition == "faces":
-                prefix = f"faces-{900_000 + 180_000 * number}-0.json"
+            if rendition in ("faces", "utterances"):
+                prefix = f"{rendition}-{900_000 + 180_000 * number}-0.json"
             name = (
                 f"{rendition}@{number}.vtt"
                 if captions
                 else prefix
-                if rendition == "faces"
+                if rendition in ("faces", "utterances")
                 else f"{prefix}-{900_000 + 180_000 * number}.m4s"
             )
             lines += [f"#EXT-X-PROGRAM-DATE-TIME:{stamp}Z", "#EXTINF:2.0,", name]
@@ -401,6 +403,27 @@ def test_a_stream_without_faces_is_never_asked_for_them(site: Site, look: Callab
     page.wait_for_timeout(2500)
     expect(page.locator("#faces")).to_be_hidden()
     assert not [file for file in site.fetched if file.startswith("faces")]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["ended", "forgotten"])
+def test_a_recording_has_its_captions_beside_faces_without_any_event(
+    known: bool, site: Site, look: Callable[..., Page]
+) -> None:
+    with_faces(site)
+    site.stream = {**(site.stream or {}), "state": "ended"} if known else None
+    fact = said("0", 10.0, 25.0, "The harbour bridge is open.", 1)[1]
+    spanish = {"es": {"text": "El puente está abierto.", "start": 12.0}}
+    site.utterances = [{**fact, "name": "Ana", "translations": spanish}]
+    page = look()
+    plays(page)
+    until(page, "document.querySelector('.bubble')?.dataset.person === '2'")
+    expect(page.locator(".bubble .who")).to_have_text("Ana")
+    page.evaluate("document.getElementById('video').pause()")
+    page.evaluate("document.getElementById('video').currentTime = 17")
+    expect(page.locator(".bubble .said")).to_have_text("El puente está abierto.")
+    expect(page.locator("#captions .translation").first).to_have_text("El puente está abierto.")
+    expect(page.locator("#faces")).to_be_visible()
+    assert site.fetched.count("utterances.m3u8") == 1
 
 
 def test_captions_are_placed_inside_the_picture_and_off_other_faces(look: Callable[..., Page]) -> None:

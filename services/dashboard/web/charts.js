@@ -7,6 +7,8 @@ const colours = 10;
 
 const time = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
 const clock = epoch => new Date(epoch * 1000).toLocaleTimeString([], time);
+// Where nobody points at a moment the legend tells the last one.
+const told = (plot, value, series, index) => (index === null || index === undefined ? plot.data[series].at(-1) : value);
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** A chart whose lines are known by name; lines appear when a sample has a new one. */
@@ -53,13 +55,16 @@ export class Chart {
       cursor: { points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low), Math.max(1, high * 1.1)] } },
       axes: [{ ...axis, space: 100, values: (_, epochs) => epochs.map(clock) }, { ...axis, size: 44 }],
-      series: [{ value: (_, epoch) => (epoch ? clock(epoch) : "–") },
+      series: [{ label: "Time", value: (...where) => clock(told(...where)) },
         ...[...this.lines.keys()].map((name, place) => ({
           label: name,
           stroke: css(`--c${place % colours}`),
           width: 1.75,
           dash: name === "contract" ? [6, 4] : undefined,
-          value: (_, seconds) => (seconds === null || seconds === undefined ? "–" : `${seconds.toFixed(1)} s`),
+          value: (...where) => {
+            const seconds = told(...where);
+            return seconds === null || seconds === undefined ? "–" : `${seconds.toFixed(1)} s`;
+          },
         }))],
     }, [this.times, ...this.lines.values()], this.element);
   }

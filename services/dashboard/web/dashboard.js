@@ -78,7 +78,10 @@ function open(name) {
   feed.addEventListener("status", event => show(JSON.parse(event.data)));
   feed.addEventListener("open", () => { at("connection").textContent = ""; });
   feed.addEventListener("error", () => {
-    at("connection").textContent = feed.readyState === EventSource.CLOSED ? "This stream is not known." : "Connection lost, trying again…";
+    const missing = feed.readyState === EventSource.CLOSED;
+    at("connection").textContent = missing ? "This stream is not known." : "Connection lost, trying again…";
+    at("missing").hidden = !missing;
+    if (missing) at("main").hidden = true;
   });
 }
 
@@ -94,6 +97,7 @@ function past(samples) {
 
 function show(status) {
   at("main").hidden = false;
+  at("missing").hidden = true;
   at("title").textContent = status.title || status.stream;
   at("health").textContent = words[status.health];
   at("health").dataset.health = status.health;
@@ -162,8 +166,8 @@ function stageRow(name, stage, language) {
   return row;
 }
 
-function timing({ ear_voice, drift, dubs }) {
-  const rows = [["Ear-voice span", ear_voice], ["Drift", drift]];
+function timing({ delayed, ear_voice, drift, dubs }) {
+  const rows = [...(delayed ? [["Delay", delayed]] : []), ["Ear-voice span", ear_voice], ["Drift", drift]];
   if (Object.keys(dubs).length > 1) rows.push(...Object.values(dubs).map(dub => [`Drift, ${names.of(dub.language)}`, dub.drift]));
   table(at("timing"), rows.map(([name, spread]) =>
     [name, ...["mean", "sd", "p50", "p95", "p99"].map(figure => (spread ? spread[figure].toFixed(2) : "–"))]));

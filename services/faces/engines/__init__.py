@@ -46,20 +46,21 @@ class Engine(Protocol):
         ...
 
 
-class Unavailable(Exception):
+class Unavailable(ImportError):
     """The engine cannot run here; the text says in one line what is missing and how to get it."""
 
 
-ENGINES = {"hog": "Hog"}
+ENGINES = {"hog": ("Hog", "faces"), "yunet": ("YuNet", "faces-opencv")}
+"""Name to class and to the extra that installs its library."""
 
 
 def load(name: str, models: Path) -> Engine:
     """Make an engine; Unavailable where its weights are not in `models`, its library is missing, or nobody knows it."""
     if name not in ENGINES:
         raise Unavailable(f"no faces engine {name!r}: choose one of {', '.join(ENGINES)}")
+    kind, extra = ENGINES[name]
     try:
-        module = import_module(f"{__name__}.{name}")
-    except ImportError as error:
-        raise Unavailable(f"{error.name} is not installed: pip install 'dragoman[faces]'") from error
-    engine: Engine = getattr(module, ENGINES[name])(models)
+        engine: Engine = getattr(import_module(f"{__name__}.{name}"), kind)(models)
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"{error.name} is not installed: pip install 'dragoman[{extra}]'") from error
     return engine

@@ -1,34 +1,17 @@
 // Captions on the picture, beside the face that speaks: first the original, then it turns into the translation.
 
+import { Objects } from "./objects.js";
 import { place } from "./placement.js";
 import { typed } from "./typewriter.js";
 
 const linger = 3;
 const most = 2;
-const kept = 120;
 const colours = 8;
 
 /** Who is on the picture and who speaks, from the objects that stand beside the segments. */
-export class Sights {
+export class Sights extends Objects {
   constructor(base) {
-    this.base = base;
-    this.told = new Map();
-  }
-
-  /** Fetches what is told around media time `now`, seconds. */
-  async read(now) {
-    const list = await fetch(`${this.base}/faces.m3u8`, { cache: "no-store" }).catch(() => null);
-    if (!list?.ok) return;
-    const names = (await list.text()).split("\n").filter(line => line.endsWith(".json") && !this.told.has(line));
-    const near = names.filter(name => {
-      const start = Number(/-(\d+)-/.exec(name)?.[1]) / 90000;
-      return now === null || (start > now - 15 && start < now + 45);
-    });
-    await Promise.all(near.slice(-40).map(async name => {
-      const answer = await fetch(`${this.base}/${name}`).catch(() => null);
-      if (answer?.ok) this.told.set(name, await answer.json());
-    }));
-    while (this.told.size > kept) this.told.delete(this.told.keys().next().value);
+    super(base, "faces");
   }
 
   /** Faces on the picture at media time `now`. */

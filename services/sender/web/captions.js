@@ -39,6 +39,13 @@ export class Captions {
     if (sentence && wordings.length) sentence.translations[language] = wordings[0].text;
   }
 
+  /** Takes an utterance as it stands beside the segments, where no event tells it any more. */
+  recall({ translations, name, ...heard }) {
+    this.hear(heard);
+    for (const [language, wording] of Object.entries(translations)) this.read({ ...heard, language, wordings: [wording] });
+    if (name) this.names[heard.speaker] ??= name;
+  }
+
   forget(utterance) {
     this.sentences.delete(utterance);
     this.items.get(utterance)?.remove();

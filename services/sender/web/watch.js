@@ -4,6 +4,7 @@ import { Beside, Sights } from "./beside.js";
 import { Captions } from "./captions.js";
 import { recall, remember } from "./memory.js";
 import { Bed } from "./mixer.js";
+import { Objects } from "./objects.js";
 
 const id = decodeURIComponent(location.pathname.replace(/\/$/, "").split("/").pop());
 // A signed link opens what viewers may know; a bare name asks the API as anybody does.
@@ -17,6 +18,7 @@ const at = name => document.getElementById(name);
 const video = at("video");
 const captions = new Captions(at("captions"), at("silence"));
 const sights = new Sights(media);
+const said = new Objects(media, "utterances");
 const beside = new Beside(at("beside"), video, sights);
 const names = new Intl.DisplayNames(["en"], { type: "language" });
 
@@ -43,7 +45,7 @@ function notice(headline, detail = "", { busy = false, again = false } = {}) {
 function look() {
   const badge = at("badge");
   badge.dataset.state = record.state;
-  badge.textContent = { running: "live", unknown: "not found" }[record.state] ?? record.state;
+  badge.textContent = { running: "live", unknown: loaded ? "recording" : "not found" }[record.state] ?? record.state;
   const title = record.title || "Live stream";
   if (at("title").textContent !== title) {
     at("title").textContent = title;
@@ -95,7 +97,6 @@ async function ask() {
   if (!response.ok) return;
   const before = record.languages;
   record = await response.json();
-  at("faces").hidden = !record.faces;
   captions.names = Object.fromEntries(Object.entries(record.speakers ?? {}).map(([who, cast]) => [who, cast.name]));
   if (String(before) !== String(record.languages)) {
     targets();
@@ -284,12 +285,26 @@ video.addEventListener("volumechange", () => { if (!video.muted) at("unmute").hi
 setInterval(() => {
   showBehind();
   captions.draw(mediaTime());
-  if (record.faces) beside.draw(mediaTime(), captions);
+  // Of a recording whose record is gone, its objects alone tell whether there are faces.
+  const faces = record.faces ?? sights.told.size > 0;
+  at("faces").hidden = !faces;
+  if (faces) beside.draw(mediaTime(), captions);
 }, 100);
 
 setInterval(() => {
-  if (record.faces && beside.shown && loaded) sights.read(mediaTime());
+  if (!loaded) return;
+  if ((record.faces || record.state === "unknown") && beside.shown) sights.read(mediaTime());
+  // The feed of a stream that is over says little, and later nothing.
+  if (!["starting", "running"].includes(record.state)) reread();
 }, 2000);
+
+async function reread() {
+  const utterances = (await said.read(mediaTime())).flatMap(object => object.utterances);
+  for (const utterance of utterances) captions.recall(utterance);
+  if (record.languages || !utterances.length) return;
+  record.languages = [...new Set(utterances.flatMap(({ translations }) => Object.keys(translations)))];
+  targets();
+}
 
 at("bubbles").checked = beside.shown = recall().bubbles ?? true;
 at("level").value = recall().level ?? 20;

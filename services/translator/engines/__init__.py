@@ -25,6 +25,10 @@ class Source:
     """The stream's terms, for an engine with glossaries of its own."""
     gender: Gender | None = None
     """Of who says it."""
+    stream: str = ""
+    """Where it is said."""
+    start: float = 0.0
+    """When, seconds of media."""
 
 
 class Translator(Protocol):
@@ -58,7 +62,7 @@ class Translator(Protocol):
         ...
 
 
-class Unavailable(Exception):
+class Unavailable(ImportError):
     """The engine cannot run here; the text says in one line what is missing and how to get it."""
 
 
@@ -90,6 +94,8 @@ ENGINES = {
     "scripted": ("Scripted", "translator"),
 }
 """Class of each engine, and the extra of the project that installs what it needs."""
+BILLED = frozenset({"deepl"})
+"""Engines that take money for each question."""
 
 
 def load(name: str, options: Options | None = None) -> Translator:

@@ -24,6 +24,8 @@ SOURCES = ("en", "de", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "tr
 FORMAL = ("de", "es", "fr", "it", "ja", "nl", "pl", "pt-BR", "pt-PT", "ru")
 """Targets that tell formal from informal."""
 RETRIES = 1
+LONGEST = 12.0
+"""Seconds that an answer may take: it is paid for, and serves the next attempt when it is too late for this one."""
 PAUSE = 0.3
 """Seconds before another attempt; a live stream cannot wait longer."""
 BUSY, GONE, SPENT = 3.0, 10.0, 600.0
@@ -39,7 +41,12 @@ class DeepL:
     glossaries = True
 
     def __init__(
-        self, options: Options | None = None, *, key: str | None = None, url: str | None = None, timeout: float = 4.0
+        self,
+        options: Options | None = None,
+        *,
+        key: str | None = None,
+        url: str | None = None,
+        timeout: float = LONGEST,
     ) -> None:
         self.pairs: tuple[Pair, ...] = tuple(
             (source, target) for source in SOURCES for target in TARGETS if not target.startswith(source)

@@ -9,7 +9,7 @@ from shared.audio import Pcm
 from shared.context import Voice
 
 
-class EngineMissing(RuntimeError):
+class EngineMissing(ImportError):
     """The engine cannot run here; the message says what to install."""
 
 

@@ -24,9 +24,6 @@ from shared.messages import Clip, Dropped, Translation, Utterance
 for package in ("ctranslate2", "torch", "transformers", "TTS"):
     pytest.importorskip(package)
 
-# What the model libraries warn of is theirs to mend.
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 LINES = [
     {"text": "good evening", "start": 0.5, "end": 3.0},
     {"text": "live now", "start": 4.5, "end": 5.5},

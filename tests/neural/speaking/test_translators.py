@@ -14,9 +14,6 @@ from shared.messages import Wording
 for package in ("ctranslate2", "sentencepiece", "torch", "transformers"):
     pytest.importorskip(package)
 
-# What the model libraries warn of is theirs to mend.
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 TEXTS = ["hello world", "good evening ladies and gentlemen", "the stream is live now"]
 BEGIN = 12
 """Characters: weights that mean nothing never come to an end, and where they are cut depends on the batch."""

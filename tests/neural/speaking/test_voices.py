@@ -14,9 +14,6 @@ from shared.audio import EAR, Pcm
 for package in ("torch", "TTS"):
     pytest.importorskip(package)
 
-# What the model libraries warn of is theirs to mend.
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 TEXT = "guten abend meine damen und herren"
 
 
