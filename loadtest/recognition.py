@@ -31,8 +31,8 @@ BEGIN = 10.0
 """Media time of the first sample."""
 LONGEST = 8.0
 """Seconds of the longest sentence in what is reported of stream-A."""
-NO_LIMIT = Rule(longest=1e9, shortest=0.0, careful=LIKELY, eager=LIKELY, pause=1e9)
-"""Evidence alone: no longest sentence, and silence is no rule but evidence."""
+NO_LIMIT = Rule(longest=1e9, shortest=0.0, careful=LIKELY, eager=LIKELY, pause=1e9, behind=3)
+"""Evidence alone, all of it: no longest sentence, and silence is no rule but evidence."""
 SILENT = 60
 """Seconds of noise and of music in which nobody speaks."""
 MUSIC = 0.1

@@ -27,6 +27,8 @@ RECENT = 60
 """Committed words that a seam is looked for in."""
 PROMPT = 200
 """Characters."""
+EARLY = 0.2
+"""Seconds by which a word may start before its speech is noticed."""
 
 
 class Engine(Protocol):
@@ -112,6 +114,11 @@ class PhraseEar(GatedEar):
     def __init__(self, engine: WindowRecogniser, detector: SpeechDetector, policy: CloseAtPause) -> None:
         super().__init__(engine, detector, policy)
         self._engine = engine
+
+    def settled(self, state: EarState) -> float:
+        """A phrase opens with the sound before its first speech, in which no word starts."""
+        silent = len(state.pauses.marks) - len(state.pauses.marks.lstrip("0"))
+        return super().settled(state) + max(0.0, silent * STEP - EARLY)
 
     async def _close(self, phrases: list[Phrase], state: EarState, source: Source) -> list[Committed]:
         assert state.origin is not None

@@ -18,6 +18,10 @@ Listen = Callable[[float, float], Awaitable[Pcm]]
 Said = Words | Progress
 WAIT = 0.3
 """Seconds of silence behind words that are told at once: somebody waits to see whether more comes."""
+SURE = 0.9
+"""Seconds of silence behind words after which nobody waits any more."""
+OPENED = 0.05
+"""Seconds by which the start of a phrase tells more than was told while somebody waits."""
 STRIDE = 1.0
 """Seconds between two words of progress."""
 JITTER = 0.002
@@ -35,8 +39,8 @@ class EarState(BaseModel):
     pauses: Pauses = Pauses()
     told: float = 0.0
     """The last `until` that was sent."""
-    waited: bool = False
-    """Words were the last thing that was sent."""
+    said: float = 0.0
+    """End of the last word that was sent."""
     before: tuple[Recognised, ...] = ()
     """The last hypothesis of the open phrase, media times; where words are committed before it closes."""
     recent: tuple[Recognised, ...] = ()
@@ -164,7 +168,6 @@ class Hearing:
         async for message in self._restart(state, source, gap.end):
             yield message
         state.end = state.told = max(state.end, gap.end)
-        state.waited = False
         yield gap.model_copy(update={"until": state.told})
 
     async def progress(self, progress: Progress, state: EarState, source: Source) -> AsyncIterator[Progress]:
@@ -191,13 +194,15 @@ class Hearing:
         state.end = max(state.end, at)
 
     def _words(self, heard: Committed, state: EarState, source: Source) -> Words:
-        state.told, state.waited = max(state.told, heard.until), True
+        state.told, state.said = max(state.told, heard.until), heard.words[-1].end
         said = tuple(
             Word(text=word.text, start=word.start, end=word.end, confidence=word.confidence) for word in heard.words
         )
         return Words(stream=source.stream, until=state.told, words=said, spoken=heard.spoken or source.spoken)
 
     def _progress(self, until: float, state: EarState, source: Source) -> Iterator[Progress]:
-        if until - state.told >= (WAIT if state.waited else STRIDE):
-            state.told, state.waited = until, False
+        # A sentence ends by a silence of more than one WAIT, or shows that it does not when the next phrase opens.
+        soon = OPENED if state.pauses.opened is not None else WAIT
+        if until - state.told >= (soon if state.told - state.said < SURE else STRIDE):
+            state.told = until
             yield Progress(stream=source.stream, until=until)

@@ -32,6 +32,8 @@ class Rule:
     """Share of `longest` during which nothing falls."""
     pause: float = 0.6
     """A silence that ends a sentence by itself."""
+    behind: int = 0
+    """Words that are waited for behind a place before evidence alone cuts there."""
 
     def threshold(self, age: float) -> float:
         """Probability from which on a sentence of this age is cut; above 1: not at all."""
@@ -91,8 +93,8 @@ class Segmenter:
         age = _span(words, len(words))
         if age >= rule.longest:
             return _forced(words, chances, rule.longest)
-        threshold = rule.threshold(age)
-        return next((count for count, chance in enumerate(chances, 1) if chance >= threshold), None)
+        threshold, ripe = rule.threshold(age), chances[: max(0, len(words) - rule.behind)]
+        return next((count for count, chance in enumerate(ripe, 1) if chance >= threshold), None)
 
 
 def _forced(words: Sequence[Word], chances: Sequence[float], longest: float) -> int:

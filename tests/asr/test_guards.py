@@ -18,6 +18,7 @@ def said(text: str, step: float = 0.3) -> list[Word]:
         (Hypothesis(said("we went to the market in the old town today"), compression=3.0), "compresses too well"),
         (Hypothesis(said("thank you thank you thank you")), "loop"),
         (Hypothesis(said("no no no no")), "loop"),
+        (Hypothesis(said("so we went to the old old old old old old house")), "loop"),
         (Hypothesis(said("it goes on it goes on it goes on and ends")), "loop"),
         (Hypothesis(said("far too many words in no time", step=0.1)), "too fast"),
     ],
@@ -32,6 +33,7 @@ def test_a_guard_fires(hypothesis: Hypothesis, guard: str) -> None:
         Hypothesis(said("this is a very very good day for all of us")),
         Hypothesis(said("yes"), no_speech=0.9),
         Hypothesis(said("she said no no no and then she left the old house")),
+        Hypothesis(said("so here are some more words words words words")),
         Hypothesis([]),
     ],
 )

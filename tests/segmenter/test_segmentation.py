@@ -60,6 +60,13 @@ def test_an_old_sentence_takes_what_a_young_one_does_not() -> None:
     assert cut(say("a b c d e f maybe h"), Rule(longest=3.2)) == ["a b c d e f maybe", "h"]
 
 
+def test_evidence_is_waited_for_where_the_rule_says_so() -> None:
+    law = Rule(shortest=0.0, behind=2)
+    assert cut(say("a b end c d e"), law) == ["a b end", "c d e"]
+    segmenter, state = Segmenter(Marks()), Open()
+    assert not list(segmenter.push(state, say("a b end c"), "en", law))
+
+
 def test_silence_cuts() -> None:
     assert cut(spoken([("a", 0.3, 0.7), ("b", 0.3, 0.5), ("c", 0.3, 0.0)]), Rule()) == ["a", "b c"]
 

@@ -11,12 +11,18 @@ from typing import BinaryIO
 
 from pocketsphinx import Decoder
 
+SILENCE = bytes(3200)
+"""What the estimate of the noise begins with: from the first frame of a phrase it would begin too high."""
+
 
 def decode(decoder: Decoder, samples: bytes) -> list[tuple[str, float, float]]:
     """Decode a phrase as a whole, so that its own cepstral mean is the one that is taken off."""
-    decoder.start_utt()
-    decoder.process_raw(samples, full_utt=True)
-    decoder.end_utt()
+    # Its estimate of the noise outlives a phrase, and words would depend on whatever this process decoded before.
+    decoder.reinit_feat()
+    for part in (SILENCE, samples):
+        decoder.start_utt()
+        decoder.process_raw(part, full_utt=True)
+        decoder.end_utt()
     frame = 1 / decoder.config["frate"]
     return [
         (re.sub(r"\(\d+\)$", "", found.word), found.start_frame * frame, (found.end_frame + 1) * frame)

@@ -13,10 +13,10 @@ from services.segmenter.engines import Options
 from services.segmenter.engines.features import features, windows
 
 WEIGHTS = Path(__file__).with_name("english.npz")
-"""2^18 weights in steps of one eight-bit number; fitted, and their origin told, by loadtest/fit_sentence_ends.py."""
+"""2^20 weights in steps of one eight-bit number; fitted, and their origin told, by loadtest/fit_sentence_ends.py."""
 PUNCTUATED = 6.0
 """Log-odds of an end that a recogniser's own punctuation adds."""
-NEWEST = -2.0
+NEWEST = -3.0
 """Log-odds of the last word: what comes behind it is worth the wait."""
 STOPS = (".", "?", "!")
 

@@ -6,10 +6,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-BITS = 18
-"""Weights are 2^18."""
-BEFORE, AFTER = 3, 2
+BITS = 20
+"""Weights are 2^20."""
+BEFORE, AFTER = 3, 3
 """Words that are looked at to the left and to the right of a place."""
+FILLERS = frozenset({"uh", "um", "er", "ah", "uhm", "erm", "mm", "hmm"})
+"""Sounds that are no words: the neighbours of a place are looked for beyond them."""
 NOBODY = 0
 """Code of a word that is not there: before the sentence, or not yet heard."""
 PAUSES = (0.04, 0.12, 0.25, 0.4, 0.6, 0.9, 1.2)
@@ -21,8 +23,8 @@ STEM = 4
 LETTERS = 3
 
 # Columns of a window: the words before the place, those behind it, then the same as classes.
-L2, L1, L0, R1, R2 = range(5)
-C2, C1, C0, D1, D2 = range(5, 10)
+L2, L1, L0, R1, R2, R3 = range(6)
+C2, C1, C0, D1, D2, D3 = range(6, 12)
 TEMPLATES = (
     (L0,),
     (L1,),
@@ -41,6 +43,19 @@ TEMPLATES = (
     (D1, D2),
     (L0, D1),
     (C0, R1),
+    (L2,),
+    (R3,),
+    (L2, L1, L0),
+    (L1, L0, R1),
+    (L0, R1, R2),
+    (R1, R2, R3),
+    (L1, L0, R1, R2),
+    (L0, R3),
+    (R2, R3),
+    (C2, C1, C0),
+    (D1, D2, D3),
+    (C1, C0, D1, D2),
+    (C0, D1, D2, D3),
 )
 
 Codes = NDArray[np.uint64]
@@ -66,7 +81,21 @@ def plain(word: str) -> str:
 
 def windows(words: Sequence[str]) -> Codes:
     """One row a place behind each word of an open sentence: codes, then classes, NOBODY where no word is."""
-    return np.concatenate([_slide([code(word) for word in words]), _slide([kind(word) for word in words])], axis=1)
+    places = neighbours(words)
+    codes = [np.array([NOBODY, *map(coded, words)], np.uint64)[places + 1] for coded in (code, kind)]
+    return np.concatenate(codes, axis=1)
+
+
+def neighbours(words: Sequence[str]) -> NDArray[np.intp]:
+    """Where the words of each window stand, -1 where there is none; only the word before a place may be a filler."""
+    spoken = np.flatnonzero([plain(word) not in FILLERS for word in words])
+    every = np.arange(len(words))
+    padded = np.concatenate([[-1] * (BEFORE - 1), spoken, [-1] * AFTER])
+    # In `padded`, `before` is where the last word before this one stands, `behind` where the first one behind it does.
+    before, behind = (np.searchsorted(spoken, every, side) + BEFORE - 1 for side in ("left", "right"))
+    left = [padded[before - back] for back in range(BEFORE - 1, 0, -1)]
+    right = [padded[behind + further] for further in range(AFTER)]
+    return np.stack([*left, every, *right], axis=1).astype(np.intp)
 
 
 def features(windows: Codes, pauses: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.int32]:
@@ -90,14 +119,10 @@ def features(windows: Codes, pauses: NDArray[np.float64], places: NDArray[np.int
             (lengths, windows[:, C0]),
             (lengths, windows[:, C0], windows[:, D1]),
             (lengths, windows[:, R1], windows[:, R2]),
+            (lengths, distances),
         )
     ]
     return np.stack([_mixed(number, parts) for number, parts in enumerate(columns, 1)], axis=1)
-
-
-def _slide(codes: Sequence[int]) -> Codes:
-    padded = np.array([NOBODY] * (BEFORE - 1) + list(codes) + [NOBODY] * AFTER, np.uint64)
-    return np.lib.stride_tricks.sliding_window_view(padded, BEFORE + AFTER)[: len(codes)]
 
 
 def _mixed(number: int, parts: Codes) -> NDArray[np.int32]:

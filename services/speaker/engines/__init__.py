@@ -35,7 +35,7 @@ class Embedder(Protocol):
         ...
 
 
-class Unavailable(Exception):
+class Unavailable(ImportError):
     """The engine cannot run here; the text says in one line what is missing and how to get it."""
 
 

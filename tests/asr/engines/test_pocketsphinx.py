@@ -10,7 +10,10 @@ from services.asr.engines import EngineOptions, load
 
 pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed")
 
+from pocketsphinx import Decoder
+
 from services.asr.engines.pocketsphinx import Pocketsphinx, Worker, WorkerLost, build
+from services.asr.engines.pocketsphinx_program import decode
 
 ANSWERS = """
 import sys
@@ -32,6 +35,19 @@ def test_the_same_sound_gives_the_same_words() -> None:
     engine.close()
     assert first == again
     assert all(0 <= word.start < word.end <= 0.5 for word in first.words)
+
+
+def test_a_phrase_is_decoded_alike_whatever_was_decoded_before() -> None:
+    decoder = Decoder(loglevel="FATAL", maxhmmpf=10000)
+    random = np.random.default_rng(1)
+    hum = np.sin(np.arange(8000) * 0.055) * 5000 + random.normal(0, 300, 8000)
+    phrase, other = (sound.astype("<i2").tobytes() for sound in (hum, random.normal(0, 3000, 8000)))
+    scores = []
+    for before in (phrase, phrase, other):
+        decode(decoder, before)
+        decode(decoder, phrase)
+        scores.append(decoder.hyp().score)
+    assert len(set(scores)) == 1
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.segmenter.engines.features import BITS, L0, L1, TEMPLATES, features, plain, windows
+from services.segmenter.engines.features import BITS, L0, L1, TEMPLATES, features, neighbours, plain, windows
 
 WORDS = st.lists(st.sampled_from(["we", "went", "home", "yesterday", "1996", "and"]), min_size=1, max_size=12)
 
@@ -24,8 +24,16 @@ def test_every_feature_has_a_weight(words: list[str], pause: float) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(WORDS, WORDS)
-def test_words_further_on_than_two_change_nothing(words: list[str], more: list[str]) -> None:
-    assert seen([*words, "we", "went", *more])[: len(words)] == seen([*words, "we", "went"])[: len(words)]
+def test_words_further_on_than_three_change_nothing(words: list[str], more: list[str]) -> None:
+    known = [*words, "we", "went", "home"]
+    assert seen([*known, *more])[: len(words)] == seen(known)[: len(words)]
+
+
+def test_fillers_are_looked_beyond() -> None:
+    hesitant = ["we", "went", "uh", "Um,", "home", "and", "stayed"]
+    assert neighbours(hesitant)[1].tolist() == [-1, 0, 1, 4, 5, 6]
+    assert neighbours(hesitant)[3].tolist() == [0, 1, 3, 4, 5, 6]
+    assert neighbours(["uh"])[0].tolist() == [-1, -1, 0, -1, -1, -1]
 
 
 def test_the_order_of_words_counts() -> None:
