@@ -16,8 +16,8 @@ SWEEP = 10 * TICKS
 """Ticks of media between two looks for old objects."""
 TIMED = re.compile(r"(?!init|slate|card)[^/]*?-(\d{6,})(?:-[0-9a-f]+)?(?:\.\w+)?")
 """Names that carry their media time; whatever has none stays."""
-SPEECH = re.compile(r"(?:take|clip)-[^/]*")
-"""Speech before it is mixed: of no use behind the seal."""
+SPEECH = re.compile(r"(?:answer|take|clip)-[^/]*")
+"""What speech is made of, paid translations and sound before it is mixed: of no use behind the seal."""
 ENDED = "ended"
 """Folder of notes that say which stream ended when, without a recording."""
 NOTE = re.compile(rf"{ENDED}/(\d+)-(.+)")

@@ -30,8 +30,8 @@ async def test_only_what_has_a_time_in_its_name_is_ever_swept(store: Store) -> N
 
 
 async def test_speech_that_is_mixed_can_go_alone(store: Store) -> None:
-    await fill(store, "s", "v-900000.m4s", "clip-es-900000-ab", "take-900000-cd", "take-1080000-cd")
-    assert await cleaning.sweep(store, "s", 1000000, cleaning.SPEECH) == 2
+    await fill(store, "s", "v-900000.m4s", "clip-es-900000-ab", "take-900000-cd", "answer-900000-ef", "take-1080000-cd")
+    assert await cleaning.sweep(store, "s", 1000000, cleaning.SPEECH) == 3
     assert sorted(await store.names("s")) == ["s/take-1080000-cd", "s/v-900000.m4s"]
 
 
