@@ -29,9 +29,7 @@ class YuNet:
     def __init__(self, models: Path) -> None:
         cv2: Any = import_module("cv2")
         if missing := [name for name in (DETECTOR, EMBEDDING) if not (models / name).is_file()]:
-            raise Unavailable(
-                f"{models}/ lacks {' and '.join(missing)}: {FETCH.format('it' if len(missing) == 1 else 'them')}"
-            )
+            raise Unavailable(f"{models}/ lacks {' and '.join(missing)}: {FETCH}")
         cv2.setNumThreads(1)
         self._cv2, self._lock = cv2, Lock()
         try:
