@@ -67,9 +67,16 @@ class Search:
 
 
 def added(costs: Mapping[int, float]) -> list[tuple[int, float]]:
-    """What each added stream costs between neighbouring loads, from the whole cost of each load."""
+    """What each stream costs that was added in the lower and in the upper half, from the whole cost of each load.
+
+    Loads between which few streams were added say nothing: what is measured varies by more than a stream.
+    """
     loads = sorted(costs)
-    return [(after, (costs[after] - costs[before]) / (after - before)) for before, after in pairwise(loads)]
+    if len(loads) < 3:
+        return []
+    middle = min(loads[1:-1], key=lambda load: abs(2 * load - loads[0] - loads[-1]))
+    pairs = pairwise((loads[0], middle, loads[-1]))
+    return [(after, (costs[after] - costs[before]) / (after - before)) for before, after in pairs]
 
 
 def trend(times: Sequence[float], values: Sequence[float]) -> tuple[float, float]:

@@ -8,12 +8,13 @@ python -m loadtest streams --streams 6 --cost asr=0.5:wait:2 --replicas asr=4
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 
@@ -36,6 +37,8 @@ LATE = 1.0
 """Seconds more than usual with which a segment is late after a kill."""
 QUIET = 25.0
 """Seconds that are watched after a kill."""
+PIECE = [[number, str(number), number / 7] for number in range(2000)]
+"""What is written and read as JSON to see how fast the machine is at the moment."""
 OWNER = {"voice": "tts", "place": "tts"}
 """Service of a stage that bears another name."""
 
@@ -87,15 +90,26 @@ async def settle(mesh: Fleet, streams: Sequence[Stream]) -> None:
 async def measured(mesh: Fleet, seconds: float, words: Sequence[str] | None) -> Step:
     """Measure the load that there is for so long."""
     before = await mesh.read()
-    await asyncio.sleep(seconds)
+    pace = await paced(seconds)
     after = await mesh.read()
     for stream in mesh.streams:
         await stream.read(mesh.bus)
-    figures = published(mesh, before.at, after.at) | followed(mesh, before.at, after.at, words)
+    figures = published(mesh, before.at, after.at) | followed(mesh, before.at, after.at, words) | {"pace_ms": pace}
     step = Step(len(mesh.streams), before, after, figures, [])
     step.figures |= spent(step)
     step.reasons = broken(step.figures, mesh.load.delay, SEGMENT)
     return step
+
+
+async def paced(seconds: float) -> float:
+    """Wait, and say how many milliseconds of CPU the same piece of work takes meanwhile (median, twice a second)."""
+    found, end = [], time.monotonic() + seconds
+    while time.monotonic() < end or not found:
+        start = time.thread_time()
+        json.loads(json.dumps(PIECE))
+        found.append(1000 * (time.thread_time() - start))
+        await asyncio.sleep(0.5)
+    return median(found)
 
 
 def published(mesh: Fleet, start: float, end: float) -> dict[str, float]:
@@ -351,18 +365,19 @@ async def streams(options: argparse.Namespace) -> dict[str, float]:
 
 
 def growth(kept: Sequence[Step]) -> dict[str, float]:
-    """What each added stream costs, first and last, and how far the two differ."""
+    """What added streams cost in the lower and in the upper half of the loads, at the pace of the first load."""
     wholes = {step.streams: step.figures["cpu_per_stream"] * step.streams for step in kept}
-    steps = added(wholes)
+    paces = {step.streams: step.figures["pace_ms"] / kept[0].figures["pace_ms"] for step in kept}
+    alike = {streams: whole / paces[streams] for streams, whole in wholes.items()}
     show(
         "CPU of the mesh, a second",
-        ("streams", "in all", "each added stream"),
-        [(n, wholes[n], cost) for n, cost in steps],
+        ("streams", "in all", "machine's pace", "at the first pace", "a stream"),
+        [(n, wholes[n], paces[n], alike[n], alike[n] / n) for n in sorted(wholes)],
     )
-    if len(steps) < 2:
+    if len(steps := added(alike)) < 2:
         return {}
-    first, last = steps[0][1], steps[-1][1]
-    return {"added_first_cpu": first, "added_last_cpu": last, "added_ratio": last / first}
+    (middle, first), (_, last) = steps
+    return {"added_from": middle, "added_first_cpu": first, "added_last_cpu": last, "added_ratio": last / first}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -72,10 +72,11 @@ def test_a_run_that_published_nothing_broke_the_contract() -> None:
     assert broken({"holes": 0}, 12.0, 2.0)
 
 
-def test_the_cost_of_added_streams_is_that_between_loads() -> None:
-    found = added({1: 0.3, 4: 0.6, 2: 0.4})
-    assert [load for load, _ in found] == [2, 4]
-    assert [cost for _, cost in found] == pytest.approx([0.1, 0.1])
+def test_the_cost_of_added_streams_is_that_of_the_lower_and_the_upper_half() -> None:
+    found = added({1: 0.3, 9: 1.5, 4: 0.6, 2: 0.4, 8: 1.3})
+    assert [load for load, _ in found] == [4, 9]
+    assert [cost for _, cost in found] == pytest.approx([0.1, 0.18])
+    assert added({1: 0.3, 2: 0.4}) == []
 
 
 @given(st.floats(-100, 100), st.floats(-1000, 1000))

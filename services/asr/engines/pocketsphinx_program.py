@@ -11,15 +11,15 @@ from typing import BinaryIO
 
 from pocketsphinx import Decoder
 
-SILENCE = bytes(3200)
-"""What the estimate of the noise begins with: from the first frame of a phrase it would begin too high."""
+LEAD = 2 * 9600
+"""Bytes of a phrase, 0.6 s, that are decoded first and forgotten: the estimate of the noise begins with them."""
 
 
 def decode(decoder: Decoder, samples: bytes) -> list[tuple[str, float, float]]:
     """Decode a phrase as a whole, so that its own cepstral mean is the one that is taken off."""
     # Its estimate of the noise outlives a phrase, and words would depend on whatever this process decoded before.
     decoder.reinit_feat()
-    for part in (SILENCE, samples):
+    for part in (samples[:LEAD], samples):
         decoder.start_utt()
         decoder.process_raw(part, full_utt=True)
         decoder.end_utt()
