@@ -18,7 +18,7 @@ from typing import NamedTuple
 import uvloop
 
 from services import MESH
-from services.__main__ import build
+from services.__main__ import build, niceness
 from shared.app import Settings, running
 from shared.bus import Context, State
 from shared.bus.stage import Handler
@@ -151,4 +151,5 @@ async def work(names: Sequence[str], costs: Mapping[str, Cost]) -> None:
 
 if __name__ == "__main__":
     known = {name: Cost(*cost) for name, cost in json.loads(os.environ[VARIABLE]).items()}
+    os.nice(niceness(sys.argv[1:]))
     uvloop.run(work(sys.argv[1:], known))

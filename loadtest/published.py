@@ -16,8 +16,10 @@ LOOK = 0.1
 """Seconds between two looks for a segment that is due."""
 EARLY = 0.3
 """Seconds before it is due that the looks begin."""
-PATIENCE = 1.0
-"""Seconds past due from which on looks are rarer."""
+PATIENCE = 0.2
+"""Share of the time past due that passes between two looks."""
+LEARNT = 0.1
+"""Share of its lateness by which the next segment is expected later."""
 JOIN = 0.05
 """Seconds by which neighbours may miss each other: dates have milliseconds."""
 
@@ -79,6 +81,8 @@ class Edge:
     last: Entry | None = None
     speed: float = 1.0
     """Media seconds that pass in a second."""
+    due: float = 0.0
+    """When the next segment is expected: a stream that was late may be in time again."""
     looks: int = 0
     failures: int = 0
     """Looks that got no playlist after there had been one."""
@@ -87,19 +91,22 @@ class Edge:
         """Take in a look; whether it showed anything new."""
         self.looks += 1
         if self.last is None:
-            self.last = found[-1] if found else None
-            return bool(found)
-        new = [entry for entry in found if entry.number > self.last.number]
-        self.listed += [Listed(at, entry) for entry in new]
-        self.last = new[-1] if new else self.last
+            new = list(found[-1:])
+            self.due = at
+        else:
+            new = [entry for entry in found if entry.number > self.last.number]
+            self.listed += [Listed(at, entry) for entry in new]
+        if new:
+            self.last = new[-1]
+            self.due += sum(entry.duration for entry in new[:-1]) / self.speed
+            self.due = min(at, self.due + LEARNT * (at - self.due)) + self.last.duration / self.speed
         return bool(new)
 
-    def wait(self, now: float, seen_at: float) -> float:
-        """Seconds until the next look, when the newest segment was seen at `seen_at`."""
+    def wait(self, now: float) -> float:
+        """Seconds until the next look."""
         if self.last is None:
             return 0.5
-        due = seen_at + self.last.duration / self.speed - EARLY
-        return max(LOOK if now < due + EARLY + PATIENCE else 3 * LOOK, due - now)
+        return max(LOOK, PATIENCE * (now - self.due), self.due - EARLY - now)
 
     def between(self, start: float, end: float) -> list[Listed]:
         """Segments that were listed in [start, end)."""
@@ -130,7 +137,7 @@ def late_until(listed: Sequence[Listed], most: float) -> float | None:
 
 async def follow(client: aiohttp.ClientSession, urls: Sequence[str], edge: Edge) -> None:
     """Watch a playlist until cancelled; the next URL, of another replica, where one does not answer."""
-    turn, seen_at = 0, time.time()
+    turn = 0
     while True:
         with suppress(aiohttp.ClientError, TimeoutError):
             found: list[Entry] | None = None
@@ -145,6 +152,6 @@ async def follow(client: aiohttp.ClientSession, urls: Sequence[str], edge: Edge)
                 raise
             finally:
                 edge.failures += found is None and edge.last is not None
-            if found and edge.see(found, time.time()):
-                seen_at = time.time()
-        await asyncio.sleep(edge.wait(time.time(), seen_at))
+            if found:
+                edge.see(found, time.time())
+        await asyncio.sleep(edge.wait(time.time()))

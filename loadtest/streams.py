@@ -103,7 +103,7 @@ async def measured(mesh: Fleet, seconds: float, words: Sequence[str] | None) -> 
 
 async def paced(seconds: float) -> float:
     """Wait, and say how many milliseconds of CPU the same piece of work takes meanwhile (median, twice a second)."""
-    found, end = [], time.monotonic() + seconds
+    found, end = list[float](), time.monotonic() + seconds
     while time.monotonic() < end or not found:
         start = time.thread_time()
         json.loads(json.dumps(PIECE))

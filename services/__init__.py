@@ -33,3 +33,5 @@ MESH = Mesh(
 
 SERVICES = ("ingest", "downloader", "asr", "segmenter", "speaker", "faces", "translator", "tts", "sender", "dashboard")
 """Folders of this package that hold a service."""
+TIMELY = ("ingest", "downloader", "sender")
+"""Services on which the delay itself depends: on a machine that is short of time the others yield to them."""

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import uvloop
 
-from services import MESH, SERVICES
+from services import MESH, SERVICES, TIMELY
 from shared.app import Settings, run
 from shared.bus import Service
 from shared.bus.address import connect
@@ -17,6 +17,9 @@ from shared.bus.dead_letters import DeadLetters
 from shared.bus.errors import Misfit
 from shared.bus.scripts import Scripts
 from shared.settings import add_secrets
+
+YIELDING = 5
+"""How nice a process is to those that keep the streams in time, with which it shares a machine."""
 
 
 def build(names: Iterable[str]) -> list[Service]:
@@ -26,6 +29,11 @@ def build(names: Iterable[str]) -> list[Service]:
         created = import_module(f"services.{name}.service").create()
         services += created if isinstance(created, tuple) else (created,)
     return services
+
+
+def niceness(names: Iterable[str]) -> int:
+    """Of a process with these services."""
+    return 0 if set(names) & set(TIMELY) else YIELDING
 
 
 def main(words: Sequence[str]) -> int:
@@ -45,6 +53,7 @@ def main(words: Sequence[str]) -> int:
     names = parser.parse_args(words).names or SERVICES
     if unknown := sorted(set(names) - set(SERVICES)):
         parser.error(f"no service is called {', '.join(unknown)}; there are {', '.join(SERVICES)}")
+    os.nice(niceness(names))
     try:
         uvloop.run(run(MESH, build(names), Settings()))
     except (OSError, ImportError, MemoryError, Misfit) as error:

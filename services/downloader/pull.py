@@ -234,9 +234,9 @@ class Puller:
         address: Address | None = None
         clock = asyncio.get_running_loop().time
         fresh, pause, failures, renew = clock(), 0.25, 0, math.inf
-        reloads = Reloads()
+        reloads = Reloads(self._cursor.next_due())
         while True:
-            asked = clock()
+            asked = time.time()
             try:
                 if address is None:
                     address = await self._follow(await self._resolve())
@@ -283,7 +283,9 @@ class Puller:
             if clock() - fresh > (self._patience if begun else self._start):
                 self._require(self._cursor.reason or sentence(TimeoutError()))
                 return
-            await asyncio.sleep(max(0.1, reloads.next(asked, taken, found.target) - clock()))
+            again = reloads.next(asked, taken, found.target)
+            self._cursor.due = reloads.due
+            await asyncio.sleep(max(0.1, again - time.time()))
 
     async def _renewed(self, address: Address) -> Address:
         """The same stream under a new URL; the old one, which still lives, where that fails."""

@@ -20,6 +20,8 @@ class Cursor(BaseModel):
     """Its date by the source, epoch seconds."""
     length: float = 0.0
     """Its length by the playlist, seconds."""
+    due: tuple[float, float] | None = None
+    """Epoch seconds between which it was to appear, so that who takes over knows when the next one will."""
     raw: int | None = None
     """Where a file goes on, ticks in its own time."""
     lost: int = 0
@@ -31,6 +33,10 @@ class Cursor(BaseModel):
         """Seconds of media between the last segment and one of this date; `guess` where dates tell nothing likely."""
         told = 0.0 if date is None or self.date is None else date - self.date - self.length
         return told if guess / 3 < told < guess * 3 else guess
+
+    def next_due(self) -> tuple[float, float] | None:
+        """Epoch seconds between which the next segment is to appear."""
+        return (self.due[0] + self.length, self.due[1] + self.length) if self.due else None
 
     def lose(self, ticks: int, reason: str) -> None:
         """Note media time that will never come."""

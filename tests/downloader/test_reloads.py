@@ -53,3 +53,31 @@ def test_a_request_in_vain_is_repeated_after_half_a_segment() -> None:
     assert 10.0 < asked < 12.0
     assert reloads.next(asked, [], TARGET) == asked + TARGET / 2
     assert reloads.next(asked + 1, [], TARGET) == asked + 2
+
+
+@given(st.floats(20, 22), st.floats(0.3, 8))
+def test_who_takes_over_asks_when_the_one_before_would_have(joined: float, gone: float) -> None:
+    before, now, seen, due = Reloads(), joined, 10, None
+    for _ in range(20):
+        fresh = [TARGET] * (int(now / TARGET) - seen)
+        # What is kept with a segment is what was known before it came.
+        due, seen = (before.due, seen + len(fresh)) if fresh else (due, seen)
+        died, now = now, before.next(now, fresh, TARGET)
+    assert due
+    after, now, late = Reloads((due[0] + TARGET, due[1] + TARGET)), died + gone, list[float]()
+    for _ in range(8):
+        fresh = [TARGET] * (int(now / TARGET) - seen)
+        seen += len(fresh)
+        late += [now - seen * TARGET] if fresh else []
+        now = after.next(now, fresh, TARGET)
+    assert max(late[1:]) <= 0.2 * TARGET
+
+
+def test_a_phase_that_is_no_longer_true_is_found_anew() -> None:
+    reloads, late, seen = Reloads((100.0, 100.1)), list[float](), 51
+    now = 103.5
+    while seen < 70:
+        fresh = [TARGET] * (int((now - 1.0) / TARGET) + 1 - seen)
+        late += [now - 1.0 - (seen + len(fresh) - 1) * TARGET] if fresh else []
+        seen, now = seen + len(fresh), reloads.next(now, fresh, TARGET)
+    assert max(late[-5:]) <= TARGET / 4

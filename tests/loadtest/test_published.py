@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from loadtest.published import Edge, Entry, Listed, delays, entries, follow, holes, late_until
+from loadtest.published import LOOK, Edge, Entry, Listed, delays, entries, follow, holes, late_until
 from services.sender.playlist import media_playlist
 from shared.context import Row
 from shared.messages import Sealed
@@ -76,11 +76,23 @@ def test_the_last_late_segment_ends_the_recovery() -> None:
 
 
 def test_looks_begin_shortly_before_the_next_segment_is_due() -> None:
-    edge = Edge(last=Entry(0, EPOCH, 2.0))
-    assert edge.wait(100.0, 100.0) == pytest.approx(1.7)
-    assert edge.wait(101.8, 100.0) == pytest.approx(0.1)
-    assert edge.wait(109.0, 100.0) == pytest.approx(0.3)
-    assert Edge(last=edge.last, speed=4.0).wait(100.0, 100.0) == pytest.approx(0.2)
+    edge = Edge()
+    edge.see([Entry(0, EPOCH, 2.0)], 100.0)
+    assert edge.wait(100.0) == pytest.approx(1.7)
+    assert edge.wait(101.8) == pytest.approx(0.1)
+    assert edge.wait(109.0) == pytest.approx(1.4)
+    fast = Edge(speed=4.0)
+    fast.see([Entry(0, EPOCH, 2.0)], 100.0)
+    assert fast.wait(100.0) == pytest.approx(0.2)
+
+
+def test_a_segment_that_is_in_time_behind_a_late_one_is_not_missed() -> None:
+    edge = Edge()
+    edge.see([Entry(0, EPOCH, 2.0)], 100.0)
+    edge.see([Entry(1, EPOCH + 2, 2.0)], 104.0)
+    assert edge.wait(104.0) == pytest.approx(LOOK)
+    edge.see([Entry(2, EPOCH + 4, 2.0), Entry(3, EPOCH + 6, 2.0)], 106.0)
+    assert edge.wait(106.0) == pytest.approx(1.7)
 
 
 async def test_another_replica_is_asked_where_one_is_gone() -> None:
