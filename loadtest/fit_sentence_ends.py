@@ -27,6 +27,7 @@ from loadtest.report import tell
 from loadtest.scores import normal
 from services.segmenter.engines import features as seen
 from services.segmenter.engines.embedded import WEIGHTS
+from services.segmenter.engines.language_model import LanguageModel
 
 ORIGIN = "US presidential speeches 1930-2020 (Miller Center, public domain), fitted by loadtest/fit_sentence_ends.py"
 SINCE = 1930
@@ -150,18 +151,19 @@ def hesitant(text: Text, random: np.random.Generator, rate: float = HESITANT) ->
     return Text(words, np.array(found) >= 2, np.array(found) == 1)
 
 
-def places(text: Text, random: np.random.Generator, known: int | None = None, pauses: Pauses = PREPARED) -> Places:
+def places(text: Text, model: LanguageModel, random: np.random.Generator, known: int | None = None) -> Places:
     """Every place of a text, with as many words known behind it, or with as many as chance has it."""
     size = len(text.words)
     cuts = np.where(text.ends, random.random(size) < 0.9, random.random(size) < 0.01)
-    silences = pauses.draw(text, random)
+    silences = PREPARED.draw(text, random)
     begins, every = np.concatenate([[True], cuts[:-1]]), np.arange(size)
     first = np.maximum.accumulate(np.where(begins, every, 0))
     last = every + (random.choice(len(KNOWN), size, p=KNOWN) if known is None else known)
     where = seen.neighbours(text.words)
     hidden = (where < first[:, None]) | (where > last[:, None])
     window = np.where(np.tile(hidden, 2), seen.NOBODY, seen.windows(text.words))
-    return Places(seen.features(window, silences, every - first + 1), text.ends)
+    evidence = model.weigh([seen.plain(word) for word in text.words], np.where(hidden, -1, where)[:, seen.WEIGHED])
+    return Places(seen.features(window, evidence, silences, every - first + 1), text.ends)
 
 
 def fit(examples: Sequence[Places], strength: float) -> NDArray[np.float64]:
@@ -206,14 +208,14 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=15.0, help="of the L2 penalty")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    random, read = np.random.default_rng(1), texts(options.folder)
-    train = [places(hesitant(text, random), random) for number, text in enumerate(read) if number % HELD_OUT]
+    random, model, read = np.random.default_rng(1), LanguageModel(), texts(options.folder)
+    train = [places(hesitant(text, random), model, random) for number, text in enumerate(read) if number % HELD_OUT]
     weights = fit(train, options.strength)
     scale = float(np.abs(weights[:-1]).max()) / 127
     steps = np.round(weights[:-1] / scale).astype(np.int8)
     np.savez_compressed(WEIGHTS, steps=steps, scale=scale, constant=weights[-1], origin=ORIGIN)
     rounded = np.append(steps * scale, weights[-1])
-    held = {known: [places(text, random, known) for text in read[::HELD_OUT]] for known in range(len(KNOWN))}
+    held = {known: [places(text, model, random, known) for text in read[::HELD_OUT]] for known in range(len(KNOWN))}
     tell(
         "fit_sentence_ends",
         {

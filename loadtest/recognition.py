@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from loadtest.broadcast import music
-from loadtest.fit_sentence_ends import DELIBERATE, HASTY, LIKELY, PREPARED, Pauses, Text, spoken
+from loadtest.fit_sentence_ends import ASIDE, DELIBERATE, HASTY, LIKELY, PREPARED, Pauses, Text, spoken
 from loadtest.scores import errors, f1, normal
 from services.asr.hearing import EarState, Hearing, Source
 from services.asr.service import Settings, listener
@@ -37,7 +37,7 @@ SILENT = 60
 """Seconds of noise and of music in which nobody speaks."""
 MUSIC = 0.1
 """Its level, rms."""
-READ = 4000
+READ = 10_000
 """Words of each punctuated text that are segmented."""
 
 
@@ -145,7 +145,8 @@ class Read(NamedTuple):
 def spoken_text(path: Path, pauses: Pauses, seed: int = 1) -> Read:
     """Punctuated text as words at 2.6 a second (gamma, shape 9) with pauses drawn from a seed."""
     random, at = np.random.default_rng(seed), 0.0
-    whole = spoken(sentence for line in path.read_text().splitlines() for sentence in json.loads(line)["sentences"])
+    lines = map(json.loads, path.read_text().splitlines())
+    whole = spoken(ASIDE.sub(" ", sentence) for line in lines for sentence in line["sentences"])
     text = Text(whole.words[:READ], whole.ends[:READ], whole.commas[:READ])
     silences = pauses.draw(text, random)
     said: list[Word] = []

@@ -87,6 +87,18 @@ async def settle(mesh: Fleet, streams: Sequence[Stream]) -> None:
     await asyncio.sleep(SETTLED)
 
 
+async def calmed(mesh: Fleet, usual: float) -> None:
+    """Wait until every stream is in time: a load that was too much leaves work behind."""
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        await asyncio.sleep(1.0)
+        newest = [stream.edge.listed[-1] for stream in mesh.streams if stream.edge.listed]
+        fresh = [each for each in newest if time.time() - each.at < SETTLED and each.delay < usual + LATE]
+        if len(fresh) == len(mesh.streams):
+            await asyncio.sleep(SETTLED)
+            return
+
+
 async def measured(mesh: Fleet, seconds: float, words: Sequence[str] | None) -> Step:
     """Measure the load that there is for so long."""
     before = await mesh.read()
@@ -347,6 +359,7 @@ async def streams(options: argparse.Namespace) -> dict[str, float]:
                 await mesh.add(most - len(mesh.streams))
                 await settle(mesh, mesh.streams)
             base, step = kept[0], kept[-1]
+            await calmed(mesh, step.figures["delay_mean_s"])
         else:
             await mesh.add(options.streams)
             await settle(mesh, mesh.streams)

@@ -95,7 +95,7 @@ class Chronicler:
     bus: Callable[[], Source]
     store: Store
     _pending: dict[str, Pending] = field(default_factory=dict)
-    _written: set[str] = field(default_factory=set)
+    _seen: set[str] = field(default_factory=set)
 
     async def read(self, stream: str) -> Said:
         """Returns everything that was said in a stream, as far as it is known by now."""
@@ -105,6 +105,7 @@ class Chronicler:
 
     async def note(self, stream: str, over: bool = False) -> None:
         """Writes down what was said since the last part; the rest as well once a stream is `over` and silent."""
+        self._seen.add(stream)
         pending = self._pending.get(stream)
         if pending is None:
             if over:
@@ -126,16 +127,15 @@ class Chronicler:
             self._pending[stream] = pending
 
     async def forget(self, known: Collection[str]) -> None:
-        """Deletes what this process wrote of streams that are not known any more."""
-        for stream in self._written - set(known):
+        """Deletes what was written of streams that are not known any more."""
+        for stream in self._seen - set(known):
             await self.store.delete(key for key in await self.store.names(stream) if NAME.fullmatch(key))
-            self._written.discard(stream)
+            self._seen.discard(stream)
             self._pending.pop(stream, None)
 
     async def _stored(self, stream: str, pending: Pending) -> Pending:
         key = f"{stream}/{FOLDER}/{pending.after}.json"
         try:
-            self._written.add(stream)
             await self.store.put(key, pending.said.model_dump_json().encode())
             part = Said.model_validate_json(await self.store.get(key))
         except OSError as error:

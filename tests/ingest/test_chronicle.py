@@ -118,6 +118,19 @@ async def test_the_rest_is_written_when_a_stream_is_over_and_goes_with_the_strea
     assert await store.names("s") == ["s/video-0.m4s"]
 
 
+async def test_a_stream_goes_with_its_record_whoever_wrote_it_down() -> None:
+    bus, store = Forgetful(), Store(MemoryStore())
+    writer = Chronicler(lambda: bus, store)
+    bus.sentence(0)
+    await writer.note("s")
+    await writer.note("s", over=True)
+    assert await store.names("s")
+    restarted = Chronicler(lambda: bus, store)
+    await restarted.note("s", over=True)
+    await restarted.forget(set())
+    assert not await store.names("s")
+
+
 async def test_a_store_that_is_full_loses_nothing_that_was_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,13 +1,18 @@
 """A short run of the load test: one live stream through all services, measured from outside."""
 
+import asyncio
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from loadtest import streams
 from loadtest.fleet import FOLLOWED, Reading, Spent
-from loadtest.streams import Step, arguments, load_of, spent
+from loadtest.published import Edge, Entry, Listed
+from loadtest.streams import Step, arguments, calmed, load_of, spent
 
 
 @pytest.mark.slow
@@ -49,3 +54,22 @@ def test_cpu_and_busy_time_are_told_a_second_and_a_stream() -> None:
     assert found["cpu_per_stream"] == pytest.approx((2.0 + 0.5) / 10 / 2)
     assert found["around_cpu_per_stream"] == pytest.approx(0.1)
     assert found["redis_commands_per_s"] == 50
+
+
+@pytest.mark.parametrize(("delay", "waits"), [(12.5, False), (14.0, True)])
+async def test_what_a_load_left_behind_is_waited_for(
+    delay: float, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "START", 1.5)
+    now = time.time()
+    listed = [Listed(now + 1, Entry(number, now + 1 - late - 2.0, 2.0)) for number, late in enumerate((12.0, delay))]
+    mesh: Any = SimpleNamespace(streams=[SimpleNamespace(edge=Edge(listed=[each])) for each in listed])
+    slept, really = list[float](), asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await really(0.3)
+
+    monkeypatch.setattr(streams.asyncio, "sleep", sleep)
+    await calmed(mesh, 12.0)
+    assert (slept[-1] == 1.0) == waits

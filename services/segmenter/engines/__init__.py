@@ -43,6 +43,7 @@ def load(name: str, options: Options | None = None) -> SentenceEnds:
         build = getattr(import_module(f"{__name__}.{name}"), ENGINES[name])
         return cast("SentenceEnds", build(options or Options()))
     except ModuleNotFoundError as missing:
+        extra = "embedded" if name == "embedded" else "neural"
         raise ImportError(
-            f"segmenter engine {name!r} needs {missing.name}: pip install 'dragoman[neural]'"
+            f"segmenter engine {name!r} needs {missing.name}: pip install 'dragoman[{extra}]'"
         ) from missing

@@ -1,4 +1,4 @@
-"""Sentence ends by logistic regression on words and pauses, for English; text that brings its own marks is believed."""
+"""Sentence ends by logistic regression on words, a language model and pauses, for English; marks are believed."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from services.segmenter.engines import Options
-from services.segmenter.engines.features import features, windows
+from services.segmenter.engines.features import WEIGHED, features, neighbours, plain, windows
+from services.segmenter.engines.language_model import LanguageModel
 
 WEIGHTS = Path(__file__).with_name("english.npz")
 """2^20 weights in steps of one eight-bit number; fitted, and their origin told, by loadtest/fit_sentence_ends.py."""
@@ -48,14 +49,15 @@ class Embedded:
         self._lexicon = Lexicon.model_validate_json(Path(__file__).with_name("english.json").read_bytes())
 
     def load(self) -> None:
-        """Read the weights."""
-        _ = self._weights
+        """Read the weights and the language model."""
+        _ = self._weights, self._language
 
     def ends(self, words: Sequence[str], pauses: Sequence[float]) -> list[float]:
         """Probability of an end after each word; pauses are the seconds behind each, 0 where nothing is known."""
         if not words:
             return []
-        numbers = features(windows(words), np.asarray(pauses), np.arange(1, len(words) + 1))
+        evidence = self._language.weigh([plain(word) for word in words], neighbours(words)[:, WEIGHED])
+        numbers = features(windows(words), evidence, np.asarray(pauses), np.arange(1, len(words) + 1))
         known = self._weights
         odds = known.steps[numbers].sum(1, dtype=np.int32) * known.scale + known.constant
         odds += [PUNCTUATED * word.endswith(STOPS) for word in words]
@@ -74,6 +76,10 @@ class Embedded:
     def _weights(self) -> Weights:
         with np.load(WEIGHTS) as kept:
             return Weights(kept["steps"], float(kept["scale"]), float(kept["constant"]))
+
+    @cached_property
+    def _language(self) -> LanguageModel:
+        return LanguageModel()
 
     def _cased(self, word: str) -> str:
         return word.capitalize() if word in self._lexicon.names or word.partition("'")[0] == "i" else word

@@ -16,6 +16,8 @@ NOBODY = 0
 """Code of a word that is not there: before the sentence, or not yet heard."""
 PAUSES = (0.04, 0.12, 0.25, 0.4, 0.6, 0.9, 1.2)
 """Bounds of what is one length of pause, seconds."""
+CHANCES = tuple(range(-14, 14))
+"""Bounds of what is one likelihood, natural logarithms."""
 PLACES = (2, 3, 4, 6, 9, 13, 18, 26, 40)
 """Bounds of what is one distance from the first word of the sentence."""
 STEM = 4
@@ -25,6 +27,8 @@ LETTERS = 3
 # Columns of a window: the words before the place, those behind it, then the same as classes.
 L2, L1, L0, R1, R2, R3 = range(6)
 C2, C1, C0, D1, D2, D3 = range(6, 12)
+WEIGHED = [L1, L0, R1, R2]
+"""The words that the language model looks at."""
 TEMPLATES = (
     (L0,),
     (L1,),
@@ -98,31 +102,53 @@ def neighbours(words: Sequence[str]) -> NDArray[np.intp]:
     return np.stack([*left, every, *right], axis=1).astype(np.intp)
 
 
-def features(windows: Codes, pauses: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.int32]:
+def features(
+    windows: Codes, evidence: NDArray[np.float64], pauses: NDArray[np.float64], places: NDArray[np.intp]
+) -> NDArray[np.int32]:
     """Numbers of the weights that count for each place, a row a place.
 
-    `pauses` are seconds behind each word, `places` counts words since the sentence began. Where the next word is not
-    known, neither is the pause.
+    `evidence` is the language model's, `pauses` are seconds behind each word, `places` counts words since the sentence
+    began. Where the next word is not known, neither is the pause.
     """
     known = windows[:, R1] != NOBODY
     lengths = np.where(known, np.digitize(pauses, PAUSES) + 1, 0).astype(np.uint64)
     distances = np.digitize(places, PLACES).astype(np.uint64)
     context = known.astype(np.uint64) + (windows[:, R2] != NOBODY)
+    last, following = windows[:, C0], windows[:, D1]
+    end, begin, one, two = (_classes(chances, CHANCES) for chances in evidence.T)
+    rough_end, rough_begin, rough_one, rough_two = (_classes(chances, CHANCES[::2]) for chances in evidence.T)
     columns = [windows[:, list(columns)] for columns in TEMPLATES]
     columns += [
         np.stack(parts, axis=1)
         for parts in (
             (lengths, context),
             (distances, context),
-            (lengths, windows[:, D1]),
-            (distances, windows[:, D1]),
-            (lengths, windows[:, C0]),
-            (lengths, windows[:, C0], windows[:, D1]),
+            (lengths, following),
+            (distances, following),
+            (lengths, last),
+            (lengths, last, following),
             (lengths, windows[:, R1], windows[:, R2]),
             (lengths, distances),
+            (end, context),
+            (begin, context),
+            (one, context),
+            (two,),
+            (one, lengths),
+            (two, lengths),
+            (rough_end, rough_begin),
+            (rough_two, distances),
+            (rough_two, last),
+            (rough_two, following),
+            (rough_one, lengths, distances),
+            (rough_two, lengths, distances),
         )
     ]
     return np.stack([_mixed(number, parts) for number, parts in enumerate(columns, 1)], axis=1)
+
+
+def _classes(chances: NDArray[np.float64], bounds: Sequence[int]) -> NDArray[np.uint64]:
+    """In which class each is, 0 where it is not known."""
+    return np.where(np.isnan(chances), 0, np.digitize(np.nan_to_num(chances), bounds) + 1).astype(np.uint64)
 
 
 def _mixed(number: int, parts: Codes) -> NDArray[np.int32]:

@@ -10,9 +10,8 @@ from services.asr.engines import EngineOptions, load
 
 pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed")
 
-from pocketsphinx import Decoder
-
 from services.asr.engines.pocketsphinx import Pocketsphinx, Worker, WorkerLost, build
+from services.asr.engines.pocketsphinx_program import build as build_decoder
 from services.asr.engines.pocketsphinx_program import decode
 
 ANSWERS = """
@@ -38,7 +37,7 @@ def test_the_same_sound_gives_the_same_words() -> None:
 
 
 def test_a_phrase_is_decoded_alike_whatever_was_decoded_before() -> None:
-    decoder = Decoder(loglevel="FATAL", maxhmmpf=10000)
+    decoder = build_decoder()
     random = np.random.default_rng(1)
     hum = np.sin(np.arange(8000) * 0.055) * 5000 + random.normal(0, 300, 8000)
     phrase, other = (sound.astype("<i2").tobytes() for sound in (hum, random.normal(0, 3000, 8000)))

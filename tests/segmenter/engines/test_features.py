@@ -6,11 +6,14 @@ from hypothesis import strategies as st
 
 from services.segmenter.engines.features import BITS, L0, L1, TEMPLATES, features, neighbours, plain, windows
 
+UNKNOWN = [np.nan] * 4
+
 WORDS = st.lists(st.sampled_from(["we", "went", "home", "yesterday", "1996", "and"]), min_size=1, max_size=12)
 
 
-def seen(words: list[str], pause: float = 0.0) -> list[list[int]]:
-    found = features(windows(words), np.full(len(words), pause), np.arange(1, len(words) + 1))
+def seen(words: list[str], pause: float = 0.0, evidence: list[float] = UNKNOWN) -> list[list[int]]:
+    size = len(words)
+    found = features(windows(words), np.array([evidence] * size), np.full(size, pause), np.arange(1, size + 1))
     return [list(map(int, row)) for row in found]
 
 
@@ -49,3 +52,11 @@ def test_the_pause_behind_the_last_word_is_not_known() -> None:
 def test_case_and_marks_are_no_part_of_a_word() -> None:
     assert plain("“It’s,”".strip("“”")) == "it's"
     assert seen(["Home,", "WE"]) == seen(["home", "we"])
+
+
+def test_what_the_language_model_says_counts_where_it_says_something() -> None:
+    words = ["we", "went", "home"]
+    unknown, likely, little_more = (seen(words, 0.0, [chance] * 4)[0] for chance in (np.nan, 3.2, 3.4))
+    assert unknown != likely
+    assert likely == little_more
+    assert likely != seen(words, 0.0, [-3.2] * 4)[0]
