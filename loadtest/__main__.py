@@ -1,7 +1,9 @@
 """python -m loadtest NAME [options]: every measure, the test broadcast and the demo."""
 
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 
 COMMANDS = {
     "demo": "dub the test broadcast, or a URL, on this machine",
@@ -24,6 +26,11 @@ COMMANDS = {
 }
 
 
+def ended(number: int, frame: FrameType | None) -> None:
+    """End as if interrupted: what a measure has started ends with it."""
+    raise SystemExit(128 + number)
+
+
 def main() -> int:
     name, *options = sys.argv[1:] or [""]
     if name not in COMMANDS:
@@ -32,6 +39,7 @@ def main() -> int:
             print(f"  {command:<12} {text}")
         return 0 if name in ("", "-h", "--help") else 2
     module = import_module(f"loadtest.{name}")
+    signal.signal(signal.SIGTERM, ended)
     return int(module.main(options) or 0)
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from loadtest import streams
@@ -73,3 +76,17 @@ async def test_what_a_load_left_behind_is_waited_for(
     monkeypatch.setattr(streams.asyncio, "sleep", sleep)
     await calmed(mesh, 12.0)
     assert (slept[-1] == 1.0) == waits
+
+
+@pytest.mark.slow
+def test_what_a_measure_has_started_ends_with_it() -> None:
+    measure = psutil.Popen([sys.executable, "-m", "loadtest", "streams", "--together"], stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while len(started := measure.children(recursive=True)) < 3 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(started) >= 3, "Redis, the origins and the services"
+    measure.terminate()
+    _, alive = psutil.wait_procs([measure, *started], timeout=20)
+    for process in alive:
+        process.kill()
+    assert not alive
