@@ -274,6 +274,7 @@ async def largest(mesh: Fleet, options: argparse.Namespace, words: Sequence[str]
         guess = (os.cpu_count() or 1) / whole
         delay = step.figures.get("delay_mean_s", float("nan")), step.figures.get("delay_sd_s", float("nan"))
         line = f"{load} streams: delay {delay[0]:.2f} ± {delay[1]:.2f} s, CPU {whole:.3f} a stream"
+        line += f" (pace {step.figures['pace_ms']:.1f} ms)"
         print(line, "" if not step.reasons else "broken: " + "; ".join(step.reasons), flush=True)
         if not step.reasons:
             kept.append(step)
