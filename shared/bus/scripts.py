@@ -90,7 +90,7 @@ class Scripts:
         _fence(await self._call("dead", turn.tag, *turn.fence, position, error[:500]))
 
     async def again(self, token: Token, replica: str) -> None:
-        await self._call("again", self.tag(token.lane), token.stage, token.name, replica)
+        await self._call("again", self.tag(token.lane), token.stage, token.lane, token.name, replica)
 
     async def post(
         self, stream: str, sender: str, expected: str, version: str, record: Record, letters: Iterable[Letter]

@@ -130,6 +130,42 @@ async def test_a_frozen_replica_cannot_renew_a_turn_that_was_given_away(scripts:
     assert await scripts.beat("{p0}", "ear", "a", 1000, 8, [first]) == [-1]
 
 
+async def test_only_attempts_that_ended_their_process_count(scripts: Scripts) -> None:
+    await post(scripts, *sounds(1))
+
+    async def attempts() -> int:
+        found: Any = await scripts.redis.hgetall("{p0}:st:ear:m")
+        return int(found[b"attempts"])
+
+    for _ in range(4):  # Too slow, but alive: another gets the turn, and the slow one learns of it.
+        slow = await begin(scripts)
+        await asyncio.sleep(0.02)
+        await scripts.sweep("{p0}", "ear", 10, 100)
+        assert await scripts.beat("{p0}", "ear", "a", 1000, 8, [slow]) == [-1]
+        assert await attempts() == 0
+    fenced = await begin(scripts)
+    await asyncio.sleep(0.02)
+    await scripts.sweep("{p0}", "ear", 10, 100)
+    await scripts.again(fenced.token, "a")
+    assert await attempts() == 0
+    for dead in range(1, 4):  # Nobody says anything of these.
+        await begin(scripts)
+        await asyncio.sleep(0.02)
+        await scripts.sweep("{p0}", "ear", 10, 100)
+        assert await attempts() == dead
+
+
+async def test_a_message_that_is_too_slow_for_all_is_not_tried_for_ever(scripts: Scripts) -> None:
+    await post(scripts, *sounds(1))
+    for _ in range(35):
+        slow = await begin(scripts)
+        await asyncio.sleep(0.012)
+        await scripts.sweep("{p0}", "ear", 10, 100)
+        await scripts.beat("{p0}", "ear", "a", 1000, 8, [slow])
+    found: Any = await scripts.redis.hgetall("{p0}:st:ear:m")
+    assert int(found[b"attempts"]) == 5
+
+
 async def test_an_emission_may_be_repeated_and_a_broken_chain_is_fenced(scripts: Scripts) -> None:
     await post(scripts, *sounds(1))
     turn = await begin(scripts)

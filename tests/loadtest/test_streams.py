@@ -73,7 +73,7 @@ async def test_what_a_load_left_behind_is_waited_for(
         slept.append(seconds)
         await really(0.3)
 
-    monkeypatch.setattr(streams.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     await calmed(mesh, 12.0)
     assert (slept[-1] == 1.0) == waits
 

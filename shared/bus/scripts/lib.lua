@@ -57,6 +57,16 @@ local function holds(stage, lane, token, turn, version)
   return now[1] == token and now[2] == turn and (not version or (now[3] or '') == version)
 end
 
+-- A replica that lives has lost its turn to another, as it was too slow: the message has not ended its process, so that
+-- attempt does not count. Not for ever: a message that keeps every replica busy for too long must be put aside too.
+local FORGIVEN = 30
+local function forgive(stage, lane)
+  local key = book(stage, lane)
+  if tonumber(call('HGET', key, 'attempts') or 0) > 0 and call('HINCRBY', key, 'forgiven', 1) <= FORGIVEN then
+    call('HINCRBY', key, 'attempts', -1)
+  end
+end
+
 -- Give a lane a new token in place of the one it has, open to all replicas.
 local function renew(stage, lane)
   call('HSET', book(stage, lane), 'token', '', 'turn', '', 'owner', '')
@@ -96,7 +106,7 @@ end
 -- End a turn: mail up to position is done. A lane with mail left gets its next token at the tail, which is fair.
 local function finish(stage, lane, token, position)
   local key = book(stage, lane)
-  call('HSET', key, 'position', position, 'attempts', 0, 'token', '', 'turn', '')
+  call('HSET', key, 'position', position, 'attempts', 0, 'forgiven', 0, 'token', '', 'turn', '')
   discard(stage, token)
   call('XTRIM', mailbox(stage, lane), 'MINID', string.format('%d-0', position + 1))
   if tonumber(call('HGET', key, 'last')) > tonumber(position) then schedule(stage, lane) end
