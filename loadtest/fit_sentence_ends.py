@@ -161,7 +161,7 @@ def places(text: Text, model: LanguageModel, random: np.random.Generator, known:
     last = every + (random.choice(len(KNOWN), size, p=KNOWN) if known is None else known)
     where = seen.neighbours(text.words)
     hidden = (where < first[:, None]) | (where > last[:, None])
-    window = np.where(np.tile(hidden, 2), seen.NOBODY, seen.windows(text.words))
+    window = np.where(np.tile(hidden, 2), seen.NOBODY, seen.windows(text.words, where))
     evidence = model.weigh([seen.plain(word) for word in text.words], np.where(hidden, -1, where)[:, seen.WEIGHED])
     return Places(seen.features(window, evidence, silences, every - first + 1), text.ends)
 

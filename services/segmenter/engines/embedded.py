@@ -56,8 +56,9 @@ class Embedded:
         """Probability of an end after each word; pauses are the seconds behind each, 0 where nothing is known."""
         if not words:
             return []
-        evidence = self._language.weigh([plain(word) for word in words], neighbours(words)[:, WEIGHED])
-        numbers = features(windows(words), evidence, np.asarray(pauses), np.arange(1, len(words) + 1))
+        places = neighbours(words)
+        evidence = self._language.weigh([plain(word) for word in words], places[:, WEIGHED])
+        numbers = features(windows(words, places), evidence, np.asarray(pauses), np.arange(1, len(words) + 1))
         known = self._weights
         odds = known.steps[numbers].sum(1, dtype=np.int32) * known.scale + known.constant
         odds += [PUNCTUATED * word.endswith(STOPS) for word in words]

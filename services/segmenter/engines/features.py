@@ -83,9 +83,8 @@ def plain(word: str) -> str:
     return word.lower().strip(".,;:?!\"'()[]").replace("\u2019", "'")
 
 
-def windows(words: Sequence[str]) -> Codes:
-    """One row a place behind each word of an open sentence: codes, then classes, NOBODY where no word is."""
-    places = neighbours(words)
+def windows(words: Sequence[str], places: NDArray[np.intp]) -> Codes:
+    """One row a place behind each word, of its `neighbours`: codes, then classes, NOBODY where no word is."""
     codes = [np.array([NOBODY, *map(coded, words)], np.uint64)[places + 1] for coded in (code, kind)]
     return np.concatenate(codes, axis=1)
 

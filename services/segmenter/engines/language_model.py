@@ -45,13 +45,13 @@ class LanguageModel:
         if not self._knows(first):
             return end, 0.0, 0.0, nan if second is None else 0.0
         begin = self._chance(BEGIN, first)
-        two = end + begin - self._chance(*history, first)
+        opens, both = begin - self._chance(first), end + begin - self._chance(*history, first)
         if second is None:
-            return end, begin - self._chance(first), two, nan
+            return end, opens, both, nan
         if not self._knows(second):
-            return end, begin - self._chance(first), two, two
-        without = self._chance(*((last,) if history else ()), first, second)
-        return end, begin - self._chance(first), two, two + self._chance(BEGIN, first, second) - without
+            return end, opens, both, both
+        without = self._chance(*history[-1:], first, second)
+        return end, opens, both, both + self._chance(BEGIN, first, second) - without
 
     def _history(self, before: str | None, last: str | None) -> tuple[str, ...]:
         if last is None or not self._knows(last):

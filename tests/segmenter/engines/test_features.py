@@ -13,7 +13,8 @@ WORDS = st.lists(st.sampled_from(["we", "went", "home", "yesterday", "1996", "an
 
 def seen(words: list[str], pause: float = 0.0, evidence: list[float] = UNKNOWN) -> list[list[int]]:
     size = len(words)
-    found = features(windows(words), np.array([evidence] * size), np.full(size, pause), np.arange(1, size + 1))
+    window = windows(words, neighbours(words))
+    found = features(window, np.array([evidence] * size), np.full(size, pause), np.arange(1, size + 1))
     return [list(map(int, row)) for row in found]
 
 
